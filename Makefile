@@ -1,0 +1,69 @@
+# Needs Go 1.26, Node 20 with npm, git, and a C compiler for the race detector.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO      ?= go
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+
+# npm's name of this platform: linux-x64, linux-arm64, darwin-arm64, darwin-x64.
+PLATFORM := $(shell $(GO) env GOOS)-$(patsubst amd64,x64,$(shell $(GO) env GOARCH))
+CLI_DIR  := session/testdata/cli
+CLI      := $(CLI_DIR)/node_modules/@anthropic-ai/claude-code-$(PLATFORM)/claude
+SDK_DIR  := api/testdata/sdk
+
+# Packages tested at once. Many of their tests start CLI processes of 100 MB and more, so this does not grow with the machine.
+TEST_PACKAGES ?= 2
+TEST_TIMEOUT  ?= 30m
+BENCHTIME     ?= 1s
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/maxrelay
+	$(GO) build -ldflags '-X main.version=$(VERSION)' -o bin/maxrelay ./cmd/maxrelay
+
+.PHONY: run
+run: build ## serve on 127.0.0.1:3456 with the claude on PATH and its own login
+	bin/maxrelay serve
+
+.PHONY: demo
+demo: cli build ## try everything against a built-in fake model, no account needed
+	bin/maxrelay demo --claude $(CLI)
+
+.PHONY: cli
+cli: $(CLI_DIR)/node_modules/.package-lock.json ## install the pinned Claude Code CLI for tests and the demo
+
+.PHONY: sdk
+sdk: $(SDK_DIR)/node_modules/.package-lock.json ## install the pinned client SDKs for tests
+
+# npm writes this file at the end of an install, so it is older than the lock exactly when there is something to do.
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+.PHONY: lint
+lint: ## check format, vet, staticcheck, and that it builds for macOS
+	@unformatted=$$(find . -name node_modules -prune -o -name '*.go' -print | xargs gofmt -l) && \
+	if [ -n "$$unformatted" ]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	GOOS=darwin $(GO) build ./...
+
+.PHONY: test
+test: cli sdk lint ## lint, then run every test with the race detector
+	$(GO) test -race -p $(TEST_PACKAGES) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: bench
+bench: cli ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./queue/... ./session/... ./api/... ./cmd/...
+
+.PHONY: nats-cli
+nats-cli: ## build bin/nats, the broker's own command line
+	cd tools/nats && $(GO) build -o ../../bin/nats github.com/nats-io/natscli/nats
+
+.PHONY: clean
+clean: ## remove what was built and installed, never data
+	rm -rf bin $(CLI_DIR)/node_modules $(SDK_DIR)/node_modules

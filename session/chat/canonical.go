@@ -1,0 +1,273 @@
+package chat
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Canonical returns the one form of a conversation that is compared, hashed and
+// written to the CLI. Two histories that mean the same to the model have the same
+// form. Its rules:
+//
+//   - a system message becomes a user message of one block per text, in a fixed wrapper;
+//   - neighbours of one role become one message: user blocks in order, assistant
+//     messages' texts joined by a blank line;
+//   - an assistant message is its texts concatenated in one block, then its calls in
+//     their order; reasoning is left out, and so is a text of white space only;
+//     a message with nothing left vanishes;
+//   - blank user text blocks beside others are dropped, all other user and tool text
+//     is kept to the byte;
+//   - tool arguments are canonical JSON (see CanonicalJSON).
+//
+// It refuses, naming the message in the error's Param: a user message with nothing to
+// say, an assistant message last, a call without a result in the next message, a
+// result without its call, and a second result for one call.
+func Canonical(messages []Message) ([]Message, error) {
+	if len(messages) == 0 {
+		return nil, Invalid("messages", "must hold at least one message")
+	}
+	merged, from, err := merge(messages)
+	if err != nil {
+		return nil, err
+	}
+	last := len(merged) - 1
+	if last < 0 || merged[last].Role != RoleUser {
+		return nil, Invalid(at(len(messages)-1), "the last message must not be the assistant's: answers cannot be prefilled")
+	}
+	if err := checkCalls(merged, from); err != nil {
+		return nil, err
+	}
+	return merged, nil
+}
+
+// merge canonicalizes each message and joins neighbours of one role. from[i] is the
+// index of the first original message in merged[i], for error messages.
+func merge(messages []Message) (merged []Message, from []int, err error) {
+	for i, m := range messages {
+		m, err := canonicalMessage(m, i)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(m.Content) == 0 {
+			continue
+		}
+		if n := len(merged); n > 0 && merged[n-1].Role == m.Role {
+			merged[n-1].Content = join(merged[n-1], m)
+			continue
+		}
+		merged, from = append(merged, m), append(from, i)
+	}
+	return merged, from, nil
+}
+
+func canonicalMessage(m Message, i int) (Message, error) {
+	switch m.Role {
+	case RoleUser:
+		return canonicalUser(m, i)
+	case RoleAssistant:
+		return canonicalAssistant(m, i)
+	case RoleSystem:
+		return canonicalSystem(m, i)
+	}
+	return Message{}, Invalid(at(i)+".role", "unknown role %q", m.Role)
+}
+
+func canonicalUser(m Message, i int) (Message, error) {
+	out := Message{Role: RoleUser}
+	for _, b := range m.Content {
+		if b.Type == BlockText && blank(b.Text) {
+			continue
+		}
+		out.Content = append(out.Content, b)
+	}
+	if len(out.Content) == 0 {
+		return out, Invalid(at(i)+".content", "must hold some text, an image or a file")
+	}
+	return out, nil
+}
+
+func canonicalAssistant(m Message, i int) (Message, error) {
+	out := Message{Role: RoleAssistant}
+	var text strings.Builder
+	for _, b := range m.Content {
+		switch b.Type {
+		case BlockText:
+			text.WriteString(b.Text)
+		case BlockToolUse:
+			input, err := CanonicalJSON(b.Input)
+			if err != nil {
+				return out, Invalid(at(i)+".tool_calls", "arguments of call %q are not a JSON value: %v", b.ID, err)
+			}
+			b.Input = input
+			out.Content = append(out.Content, b)
+		case BlockThinking:
+		default:
+			return out, Invalid(at(i)+".content", "an assistant message cannot hold a block of type %q", b.Type)
+		}
+	}
+	if t := text.String(); !blank(t) {
+		out.Content = append([]Block{{Type: BlockText, Text: t}}, out.Content...)
+	}
+	return out, nil
+}
+
+// canonicalSystem turns a system message in mid-conversation into a user's: the model
+// has one system prompt, and the place of a later instruction matters.
+func canonicalSystem(m Message, i int) (Message, error) {
+	out := Message{Role: RoleUser}
+	for _, b := range m.Content {
+		if b.Type != BlockText {
+			return out, Invalid(at(i)+".content", "a system message can hold text only")
+		}
+		if !blank(b.Text) {
+			out.Content = append(out.Content, Block{Type: BlockText, Text: wrapSystem(b.Text)})
+		}
+	}
+	return out, nil
+}
+
+func wrapSystem(text string) string {
+	return "<system_message>\n" + text + "\n</system_message>"
+}
+
+// join returns the content of two neighbours of one role as one message's.
+func join(a, b Message) []Block {
+	if a.Role == RoleUser {
+		return append(a.Content, b.Content...)
+	}
+	text, calls := split(a.Content)
+	moreText, moreCalls := split(b.Content)
+	if text != "" && moreText != "" {
+		text += "\n\n"
+	}
+	var out []Block
+	if text += moreText; text != "" {
+		out = append(out, Block{Type: BlockText, Text: text})
+	}
+	return append(append(out, calls...), moreCalls...)
+}
+
+func split(content []Block) (text string, calls []Block) {
+	if len(content) > 0 && content[0].Type == BlockText {
+		return content[0].Text, content[1:]
+	}
+	return "", content
+}
+
+// checkCalls holds every call of an assistant message to one result in the next
+// message, and every result to such a call.
+func checkCalls(messages []Message, from []int) error {
+	var open map[string]bool // calls of the message before; true once answered
+	for i, m := range messages {
+		if err := answer(open, m, from[i]); err != nil {
+			return err
+		}
+		open = nil
+		for _, b := range m.Content {
+			if b.Type != BlockToolUse {
+				continue
+			}
+			if open == nil {
+				open = make(map[string]bool)
+			}
+			if _, twice := open[b.ID]; twice {
+				return Invalid(at(from[i])+".tool_calls", "two calls have the id %q", b.ID)
+			}
+			open[b.ID] = false
+		}
+	}
+	return nil
+}
+
+func answer(open map[string]bool, m Message, i int) error {
+	for _, b := range m.Content {
+		if b.Type != BlockToolResult {
+			continue
+		}
+		answered, known := open[b.ToolUseID]
+		if !known {
+			return Invalid(at(i)+".tool_call_id", "no call %q in the assistant message before", b.ToolUseID)
+		}
+		if answered {
+			return Invalid(at(i)+".tool_call_id", "call %q has a result already", b.ToolUseID)
+		}
+		open[b.ToolUseID] = true
+	}
+	for id, answered := range open {
+		if !answered {
+			return Invalid(at(i), "call %q of the assistant message before has no result", id)
+		}
+	}
+	return nil
+}
+
+func at(i int) string { return fmt.Sprintf("messages[%d]", i) }
+
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
+
+// CanonicalJSON rewrites a JSON value so that equal values have equal bytes: no white
+// space, object keys sorted, numbers as the CLI rewrites them (IEEE 754 doubles in
+// ECMAScript's form, Claude Code 2.1.330). Empty input is the empty object.
+func CanonicalJSON(raw []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return []byte("{}"), nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("more than one value")
+	}
+	doubled, err := doubles(v)
+	if err != nil {
+		return nil, err
+	}
+	return encode(doubled)
+}
+
+// doubles replaces every number in v by the double that it reads as.
+func doubles(v any) (_ any, err error) {
+	switch v := v.(type) {
+	case json.Number:
+		f, err := strconv.ParseFloat(v.String(), 64)
+		if err != nil || math.IsInf(f, 0) {
+			return nil, fmt.Errorf("number %s is out of range", v)
+		}
+		if f == 0 {
+			f = 0 // ECMAScript writes -0 as 0
+		}
+		return f, nil
+	case []any:
+		for i := range v {
+			if v[i], err = doubles(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for k := range v {
+			if v[k], err = doubles(v[k]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
+
+// encode is json.Marshal without HTML escapes and the final newline.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

@@ -1,0 +1,122 @@
+package chat
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash"
+	"strings"
+)
+
+// Fingerprint stands for a conversation up to and including one message: equal
+// fingerprints mean the same tenant, model, system prompt and canonical messages.
+//
+// The chain begins with
+//
+//	F0 = H("maxrelay/1", key id, user, pool, model, system prompt)
+//
+// and goes on with Fi = H(Fi-1, message i), where H is SHA-256 cut to 16 bytes over
+// its arguments, each preceded by its length as 8 bytes, big endian. A message is its
+// role, the number of its blocks, and each block as a type and that type's fields:
+//
+//	text         text (an assistant's without trailing white space)
+//	image, document   source type, media type, data, url, title
+//	tool_use     id, name, canonical input
+//	tool_result  tool_use_id, "1" for an error else "", the number of its blocks, each block
+//
+// Lengths make the encoding injective, so no two different conversations share an
+// input of H. Tools and parameters stay outside: they may change from turn to turn.
+type Fingerprint [16]byte
+
+func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
+
+// Chain returns F0…Fn of a request with n canonical messages.
+func Chain(r *Request) []Fingerprint {
+	chain := make([]Fingerprint, 1, len(r.Messages)+1)
+	chain[0] = Origin(r.Tenant, r.Model, r.System)
+	for _, m := range r.Messages {
+		chain = append(chain, chain[len(chain)-1].Next(m))
+	}
+	return chain
+}
+
+// Origin returns F0: the identity of a session before anything was said.
+func Origin(t Tenant, model, system string) Fingerprint {
+	h := newHasher()
+	h.fields("maxrelay/1", t.Key, t.User, t.Pool, model, system)
+	return h.sum()
+}
+
+// Next returns the fingerprint of the conversation f continued by the canonical
+// message m.
+func (f Fingerprint) Next(m Message) Fingerprint {
+	h := newHasher()
+	h.field(string(f[:]))
+	h.message(m)
+	return h.sum()
+}
+
+type hasher struct{ h hash.Hash }
+
+func newHasher() hasher { return hasher{sha256.New()} }
+
+func (h hasher) sum() (f Fingerprint) {
+	copy(f[:], h.h.Sum(nil))
+	return f
+}
+
+func (h hasher) number(n int) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	h.h.Write(b[:])
+}
+
+func (h hasher) field(s string) {
+	h.number(len(s))
+	h.h.Write([]byte(s))
+}
+
+func (h hasher) fields(ss ...string) {
+	for _, s := range ss {
+		h.field(s)
+	}
+}
+
+func (h hasher) message(m Message) {
+	h.field(string(m.Role))
+	h.number(len(m.Content))
+	for _, b := range m.Content {
+		h.block(b, m.Role)
+	}
+}
+
+func (h hasher) block(b Block, role Role) {
+	h.field(string(b.Type))
+	switch b.Type {
+	case BlockText:
+		h.field(compared(b.Text, role))
+	case BlockImage, BlockDocument:
+		src := b.Source
+		if src == nil {
+			src = &Source{}
+		}
+		h.fields(src.Type, src.MediaType, src.Data, src.URL, b.Title)
+	case BlockToolUse:
+		h.fields(b.ID, b.Name, string(b.Input))
+	case BlockToolResult:
+		h.fields(b.ToolUseID, map[bool]string{true: "1"}[b.IsError])
+		h.number(len(b.Content))
+		for _, inner := range b.Content {
+			h.block(inner, role)
+		}
+	}
+}
+
+// compared returns the text as far as it tells conversations apart: clients trim the
+// end of what they echo, so an assistant's trailing white space does not count.
+func compared(text string, role Role) string {
+	if role == RoleAssistant {
+		return strings.TrimRight(text, " \t\r\n")
+	}
+	return text
+}

@@ -1,0 +1,75 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Identity is what a CLI says of itself.
+type Identity struct {
+	Version  string   // like 2.1.330
+	Models   []string // aliases and full names that it offers, sorted
+	Provider string   // firstParty, bedrock, vertex, …
+	SignedIn bool     // some credential is there; whether the upstream takes it shows in the first turn
+}
+
+// Probe starts a CLI, asks it who it is, and ends it. No model is called.
+func Probe(ctx context.Context, cfg Config) (Identity, error) {
+	cfg = cfg.withDefaults()
+	l, err := newLauncher()
+	if err != nil {
+		return Identity{}, err
+	}
+	defer l.close()
+	s := &session{fresh: true}
+	if s.process, err = l.spawn("probe", cfg, func() {}); err != nil {
+		return Identity{}, err
+	}
+	defer s.process.stop()
+	version, err := s.greet(ctx, cfg.StartTimeout)
+	if err != nil {
+		return Identity{}, fmt.Errorf("the CLI did not start: %w", err)
+	}
+	id, err := s.introduction(ctx, cfg)
+	id.Version = version
+	return id, err
+}
+
+// introduction reads what the answer to initialize tells of account and models.
+func (s *session) introduction(ctx context.Context, cfg Config) (Identity, error) {
+	s.attend()
+	defer s.unattend()
+	t := newTurn(s, &cfg, nil, plan{}, nil)
+	defer t.timer.Stop()
+	raw, err := t.call(ctx, "initialize", map[string]any{"systemPrompt": []string{""}}, cfg.StartTimeout)
+	if err != nil {
+		return Identity{}, fmt.Errorf("initialize: %w", err)
+	}
+	var reply struct {
+		Account struct {
+			TokenSource  string `json:"tokenSource"`
+			APIKeySource string `json:"apiKeySource"`
+			APIProvider  string `json:"apiProvider"`
+		} `json:"account"`
+		Models []struct {
+			Value    string `json:"value"`
+			Resolved string `json:"resolvedModel"`
+		} `json:"models"`
+	}
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		return Identity{}, fmt.Errorf("initialize: the answer is unreadable")
+	}
+	a := reply.Account
+	id := Identity{Provider: a.APIProvider, SignedIn: named(a.TokenSource) || named(a.APIKeySource) || (named(a.APIProvider) && a.APIProvider != "firstParty")}
+	for _, m := range reply.Models {
+		id.Models = append(id.Models, m.Value, m.Resolved)
+	}
+	slices.Sort(id.Models)
+	id.Models = slices.DeleteFunc(slices.Compact(id.Models), func(m string) bool { return m == "" || m == "default" })
+	return id, nil
+}
+
+// named reports whether the CLI named something: it says "none" for nothing.
+func named(s string) bool { return s != "" && s != "none" }

@@ -1,0 +1,78 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// errNotRewound is fatal for a process: after a refused rewind nobody knows what it
+// holds.
+var errNotRewound = errors.New("the CLI did not rewind")
+
+// cut rewinds the conversation so that its first keep messages are left.
+func (s *session) cut(t *turn, keep int) error {
+	if err := s.rewind(t, s.rec.entries[keep].uuid, s.rec.newestUser(), keep); err != nil {
+		return err
+	}
+	s.rec.keep(keep)
+	if keep == 0 {
+		s.conversations++
+	}
+	return nil
+}
+
+// rewind cuts at the user line target; newest is the newest user line. keep is how
+// many messages must be left: with none, nothing may stand before the line.
+func (s *session) rewind(t *turn, target, newest string, keep int) error {
+	var in input
+	id, err := in.request("rewind_conversation", map[string]any{
+		"target_message_uuid": target, "last_seen_user_message_uuid": newest})
+	if err != nil {
+		return err
+	}
+	if err := s.write(&in); err != nil {
+		return err
+	}
+	for {
+		l, err := t.next(context.Background(), interruptGrace)
+		if err != nil {
+			return err
+		}
+		if l.Type == "control_response" && l.Response.RequestID == id {
+			return checkRewound(l.Response, keep)
+		}
+	}
+}
+
+func checkRewound(r controlResponse, keep int) error {
+	var reply struct {
+		Rewound            bool    `json:"rewound"`
+		Reason             string  `json:"reason"`
+		PrecedingAssistant *string `json:"precedingAssistantUuid"`
+	}
+	if r.Subtype != "success" {
+		return errNotRewound
+	}
+	if err := json.Unmarshal(r.Response, &reply); err != nil {
+		return fmt.Errorf("%w: unreadable answer", errNotRewound)
+	}
+	if !reply.Rewound {
+		return fmt.Errorf("%w: %s", errNotRewound, reply.Reason)
+	}
+	if keep == 0 && reply.PrecedingAssistant != nil {
+		return fmt.Errorf("%w: something is left before the first line", errNotRewound)
+	}
+	return nil
+}
+
+// cancelledBeforeStart reports whether an interrupt's answer says that the line with
+// this uuid was taken back before the model was asked.
+func cancelledBeforeStart(r controlResponse, uuid string) bool {
+	var reply struct {
+		Cancelled []string `json:"cancelled"`
+	}
+	return json.Unmarshal(r.Response, &reply) == nil && slices.Contains(reply.Cancelled, uuid)
+}

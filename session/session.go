@@ -1,0 +1,91 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"maxrelay/session/chat"
+)
+
+// session is a process and what it holds. While busy it belongs to the goroutine of
+// its turn; otherwise it is read under the pool's mutex and not written.
+type session struct {
+	*process
+	rec           record
+	key           string // API key id of its tenant; "" for a spare
+	fresh         bool   // nobody's yet: initialize has not been sent
+	conversations int    // cuts to empty: memory grows with them
+	doomed        bool   // killed, or about to be stopped
+
+	idleSince time.Time // guarded by the pool's mutex
+}
+
+// claim gives a spare to a tenant, for good.
+func (s *session) claim(req *chat.Request, origin chat.Fingerprint) {
+	s.key, s.rec.origin = req.Tenant.Key, origin
+}
+
+func (s *session) kill() {
+	s.doomed = true
+	s.process.kill()
+}
+
+// greet waits until a fresh process answers on stdio and returns the CLI's version.
+// Asking for it changes nothing: initialize can still be sent, once, afterwards.
+func (s *session) greet(ctx context.Context, timeout time.Duration) (version string, err error) {
+	s.attend()
+	defer s.unattend()
+	t := newTurn(s, &Config{}, nil, plan{}, nil)
+	defer t.timer.Stop()
+	reply, err := t.call(ctx, "get_binary_version", nil, timeout)
+	if err != nil {
+		return "", fmt.Errorf("%w%s", err, s.lastWords())
+	}
+	var body struct {
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(reply, &body); err != nil || body.Version == "" {
+		return "", fmt.Errorf("the CLI does not tell its version")
+	}
+	return body.Version, nil
+}
+
+// call makes a control request and waits for its answer.
+func (t *turn) call(ctx context.Context, subtype string, body map[string]any, timeout time.Duration) (json.RawMessage, error) {
+	var in input
+	id, err := in.request(subtype, body)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.s.write(&in); err != nil {
+		return nil, err
+	}
+	for {
+		l, err := t.next(ctx, timeout)
+		if err != nil {
+			return nil, err
+		}
+		if l.Type != "control_response" || l.Response.RequestID != id {
+			continue
+		}
+		if l.Response.Subtype != "success" {
+			return nil, fmt.Errorf("%w: %s", errRefused, subtype)
+		}
+		return l.Response.Response, nil
+	}
+}
+
+// lastWords is the end of a fresh process's stderr, for the error that its death
+// becomes. Once a process has seen caller text its stderr is not shown any more.
+func (s *session) lastWords() string {
+	select {
+	case <-s.done:
+	case <-time.After(time.Second):
+	}
+	if words := s.stderr.String(); s.fresh && words != "" {
+		return ": " + words
+	}
+	return ""
+}

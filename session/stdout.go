@@ -1,0 +1,113 @@
+package session
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"maxrelay/session/chat"
+)
+
+// line is one line of a CLI's stdout, decoded as far as it is used. Unknown types and
+// fields are skipped, so that a newer CLI may say more.
+type line struct {
+	Type    string `json:"type"`
+	Subtype string `json:"subtype"`
+
+	RequestID string          `json:"request_id"` // control_request
+	Request   controlRequest  `json:"request"`    // control_request
+	Response  controlResponse `json:"response"`   // control_response
+
+	Event streamEvent `json:"event"` // stream_event
+
+	Message struct { // assistant
+		Model string `json:"model"`
+	} `json:"message"`
+	Error string `json:"error"` // assistant: the class of a synthetic message's failure
+
+	RateLimit rateLimit `json:"rate_limit_info"` // rate_limit_event
+
+	result
+}
+
+// result is the line that ends a turn. An API failure has subtype "success" too:
+// IsError tells.
+type result struct {
+	IsError         bool   `json:"is_error"`
+	APIErrorStatus  *int   `json:"api_error_status"`
+	TerminalReason  string `json:"terminal_reason"`
+	StopReason      string `json:"stop_reason"`
+	Result          any    `json:"result"`
+	UserMessageUUID string `json:"user_message_uuid"`
+}
+
+type controlRequest struct {
+	Subtype   string `json:"subtype"`
+	ToolUseID string `json:"tool_use_id"`
+}
+
+type controlResponse struct {
+	Subtype   string          `json:"subtype"`
+	RequestID string          `json:"request_id"`
+	Response  json.RawMessage `json:"response"`
+	Error     string          `json:"error"`
+}
+
+// streamEvent is an event of the Messages API as the CLI passes it on.
+type streamEvent struct {
+	Type    chat.EventType `json:"type"`
+	Message struct {
+		Model string     `json:"model"`
+		Usage eventUsage `json:"usage"`
+	} `json:"message"`
+	Index        int        `json:"index"`
+	ContentBlock chat.Block `json:"content_block"`
+	Delta        struct {
+		Text         string          `json:"text"`
+		Thinking     string          `json:"thinking"`
+		Signature    string          `json:"signature"`
+		PartialJSON  string          `json:"partial_json"`
+		StopReason   chat.StopReason `json:"stop_reason"`
+		StopSequence string          `json:"stop_sequence"`
+	} `json:"delta"`
+	Usage eventUsage `json:"usage"`
+}
+
+// eventUsage tells counts that were sent from counts that were not: a message_delta
+// repeats only some of message_start's.
+type eventUsage struct {
+	Input      *int `json:"input_tokens"`
+	Output     *int `json:"output_tokens"`
+	CacheRead  *int `json:"cache_read_input_tokens"`
+	CacheWrite *int `json:"cache_creation_input_tokens"`
+	Details    struct {
+		Thinking *int `json:"thinking_tokens"`
+	} `json:"output_tokens_details"`
+}
+
+// onto overwrites the counts of u that were sent.
+func (e eventUsage) onto(u *chat.Usage) {
+	for _, c := range []struct {
+		sent *int
+		to   *int
+	}{{e.Input, &u.InputTokens}, {e.Output, &u.OutputTokens}, {e.CacheRead, &u.CacheReadTokens},
+		{e.CacheWrite, &u.CacheWriteTokens}, {e.Details.Thinking, &u.ThinkingTokens}} {
+		if c.sent != nil {
+			*c.to = *c.sent
+		}
+	}
+}
+
+type rateLimit struct {
+	Status   string `json:"status"`
+	ResetsAt int64  `json:"resetsAt"` // Unix seconds
+}
+
+// decodeLine reads one line of stdout. The error does not hold the line: it may be
+// model text.
+func decodeLine(raw []byte) (line, error) {
+	var l line
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return line{}, fmt.Errorf("a line of %d bytes is not the CLI's JSON: %T", len(raw), err)
+	}
+	return l, nil
+}
