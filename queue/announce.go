@@ -1,0 +1,229 @@
+package queue
+
+import (
+	"slices"
+	"time"
+)
+
+// HoldingID names a process of this worker in the directory.
+type HoldingID string
+
+// announcements is what the owners are to be told next. Guarded by Worker.mu; the goroutine of announce is the only
+// one that publishes it, so that updates leave in the order of their numbers.
+type announcements struct {
+	chains  map[HoldingID]*chain
+	updates uint64    // number of the last directory update
+	changed bool      // some chain is dirty
+	hello   bool      // a hello and a snapshot are due
+	beat    bool      // a heartbeat is due before its time
+	missing bool      // that heartbeat is to say that consumers are missing
+	saidSo  time.Time // when it last did
+}
+
+// chain is what one process holds.
+type chain struct {
+	keys    []Key
+	busy    bool
+	kept    int // how many of its keys the owners know
+	dirty   bool
+	dropped bool
+}
+
+// Hold says what a process holds: the fingerprints of its conversation, shortest first, and whether it is in a turn.
+// Only an idle one attracts jobs. Owners are sent the difference to what they know.
+func (w *Worker) Hold(ref HoldingID, keys []Key, busy bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holdLocked(ref, commonPrefix(w.heldLocked(ref), keys), keys, busy)
+}
+
+// Extend is Hold for a caller that knows the difference: the first keep keys stay, and the given ones follow.
+func (w *Worker) Extend(ref HoldingID, keep int, add []Key, busy bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	held := w.heldLocked(ref)
+	keep = min(max(keep, 0), len(held))
+	w.holdLocked(ref, keep, append(slices.Clip(held[:keep]), add...), busy)
+}
+
+// Drop says that a process is gone.
+func (w *Worker) Drop(ref HoldingID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.chains[ref]; c != nil && !c.dropped {
+		c.keys, c.kept, c.dirty, c.dropped = nil, 0, true, true
+		w.changed = true
+		w.wakeAnnounce()
+	}
+}
+
+func (w *Worker) heldLocked(ref HoldingID) []Key {
+	if c := w.chains[ref]; c != nil {
+		return c.keys
+	}
+	return nil
+}
+
+func (w *Worker) holdLocked(ref HoldingID, common int, keys []Key, busy bool) {
+	c := w.chains[ref]
+	if c == nil {
+		c = &chain{}
+		w.chains[ref] = c
+	} else if !c.dropped && c.busy == busy && common == len(keys) && common == len(c.keys) {
+		return
+	}
+	c.keys = slices.Clone(keys[:min(len(keys), maxChain)])
+	c.kept = min(c.kept, common)
+	c.busy, c.dirty, c.dropped = busy, true, false
+	w.changed = true
+	w.wakeAnnounce()
+}
+
+func commonPrefix(a, b []Key) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// loadChangedLocked has a heartbeat sent at once when the change matters to owners.
+func (w *Worker) loadChangedLocked(matters bool) {
+	if matters {
+		w.beat = true
+		w.wakeAnnounce()
+	}
+}
+
+func (w *Worker) sayHello() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hello = true
+	w.wakeAnnounce()
+}
+
+// consumersMissing tells the owners that a pull was refused, at most once a second.
+func (w *Worker) consumersMissing() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now := time.Now(); now.Sub(w.saidSo) >= time.Second {
+		w.saidSo = now
+		w.missing, w.beat = true, true
+		w.wakeAnnounce()
+	}
+}
+
+func (w *Worker) wakeAnnounce() {
+	select {
+	case w.announceNow <- struct{}{}:
+	default:
+	}
+}
+
+// announce publishes heartbeats and changes of the directory.
+func (w *Worker) announce() {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		if w.nc.IsConnected() { // a hello follows the reconnect, and says it all
+			w.publishAnnouncements()
+		}
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-w.announceNow:
+		case <-tick.C:
+			w.mu.Lock()
+			w.beat = true
+			w.mu.Unlock()
+		}
+	}
+}
+
+func (w *Worker) publishAnnouncements() {
+	var info []byte
+	if w.cfg.Info != nil {
+		info = w.cfg.Info()
+	}
+	w.mu.Lock()
+	p := w.presenceLocked()
+	hello, beat := w.hello, w.beat
+	p.Hello = hello || w.missing
+	w.hello, w.beat, w.missing = false, false, false
+	updates := w.updatesLocked(hello)
+	p.Directory = w.updates
+	w.mu.Unlock()
+
+	p.Info = info
+	if hello {
+		w.say(verbBeat, p) // before the snapshot: owners drop updates of a worker they do not know
+	}
+	for _, u := range updates {
+		w.say(verbDirectory, u)
+	}
+	if beat && !hello {
+		w.say(verbBeat, p)
+	}
+}
+
+func (w *Worker) say(verb string, message any) {
+	if err := w.nc.Publish(upSubject(w.id, verb), encode(message)); err != nil {
+		w.log.Debug().Err(err).Str("verb", verb).Msg("not announced")
+	}
+}
+
+func (w *Worker) presenceLocked() presence {
+	p := presence{
+		V: wireVersion, ID: w.id, Name: w.cfg.Name, Version: w.cfg.Version, Pools: w.cfg.Pools,
+		Slots: w.cfg.Slots, Busy: w.busy, Draining: w.draining, Server: w.nc.ConnectedServerId(),
+	}
+	p.Client, _ = w.nc.GetClientID() // 0 while not connected
+	return p
+}
+
+// bytesPerUpdate keeps an update below the broker's 1 MB: a chain of the greatest length takes 350 KB.
+const bytesPerUpdate = 256 << 10
+
+// updatesLocked makes directory updates of what has changed, or of everything.
+func (w *Worker) updatesLocked(snapshot bool) []directoryUpdate {
+	if !snapshot && !w.changed {
+		return nil
+	}
+	w.changed = false
+	var all []directoryUpdate
+	size := 0
+	next := func() {
+		w.updates++
+		all = append(all, directoryUpdate{V: wireVersion, Number: w.updates, Reset: snapshot && len(all) == 0})
+		size = 0
+	}
+	next()
+	for ref, c := range w.chains {
+		change, ok := c.change(ref, snapshot)
+		if c.dropped {
+			delete(w.chains, ref)
+		}
+		if !ok {
+			continue
+		}
+		if size += len(change.Add) + len(ref) + 64; size > bytesPerUpdate && len(all[len(all)-1].Changes) > 0 {
+			next()
+		}
+		last := &all[len(all)-1]
+		last.Changes = append(last.Changes, change)
+	}
+	return all
+}
+
+// change returns what the owners are to be told of a chain, and takes it as told.
+func (c *chain) change(ref HoldingID, snapshot bool) (chainChange, bool) {
+	if !c.dirty && !snapshot || c.dropped && snapshot {
+		return chainChange{}, false
+	}
+	if snapshot {
+		c.kept = 0
+	}
+	change := chainChange{Ref: string(ref), Keep: c.kept, Add: packKeys(c.keys[c.kept:]), Busy: c.busy, Drop: c.dropped}
+	c.kept, c.dirty = len(c.keys), false
+	return change, true
+}

@@ -1,0 +1,237 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// BrokerConfig says which NATS server is used, or how the embedded one is run.
+type BrokerConfig struct {
+	URL         string // use this server and embed none; user info in it is the credential
+	Credentials string // path of a NATS credentials file for URL, or ""
+
+	Listen    string // TCP listener for workers on a loopback address, port 0 picks one; "" = in-process connections only
+	StoreDir  string // JetStream's files, created 0700
+	TokenFile string // created 0600 with a random token at the first start
+
+	// Bounds of JetStream, because unset ones take three quarters of the machine.
+	MaxMemory int64 // bytes of memory streams, default 256 MB
+	MaxStore  int64 // bytes of file streams, default 8 GB
+}
+
+func (c BrokerConfig) withDefaults() BrokerConfig {
+	if c.MaxMemory == 0 {
+		c.MaxMemory = 256 << 20
+	}
+	if c.MaxStore == 0 {
+		c.MaxStore = 8 << 30
+	}
+	return c
+}
+
+func (c BrokerConfig) validate() error {
+	switch {
+	case c.URL != "":
+		return nil
+	case c.StoreDir == "":
+		return errors.New("broker needs a store directory")
+	case c.Listen != "" && c.TokenFile == "":
+		return errors.New("broker with a listener needs a token file")
+	}
+	return nil
+}
+
+// Broker is the NATS server that jobs go through: embedded in this process, or an existing one.
+type Broker struct {
+	cfg BrokerConfig
+	log zerolog.Logger
+
+	// Nil and empty with an existing server.
+	srv    *server.Server
+	secret string // admits connections of this process, never leaves it
+	sys    *nats.Conn
+
+	mu        sync.Mutex
+	listeners []chan Disconnect
+}
+
+// readyWait bounds a start. Recovery of ten million stored messages took 16 s with its index lost (nats-server 2.15.2).
+const readyWait = time.Minute
+
+// OpenBroker starts the embedded server, or checks that the existing one can be reached.
+func OpenBroker(ctx context.Context, cfg BrokerConfig, log zerolog.Logger) (*Broker, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	b := &Broker{cfg: cfg, log: log}
+	if cfg.URL != "" {
+		return b, b.reach(ctx)
+	}
+	if err := b.embed(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// reach makes one throw-away connection: a wrong address or credential is an error at the start, not a log line later.
+func (b *Broker) reach(ctx context.Context) error {
+	nc, err := dial(b.cfg.URL, DialOptions{Name: "probe", Credentials: b.cfg.Credentials}, nats.RetryOnFailedConnect(false))
+	if err != nil {
+		return fmt.Errorf("reaching the broker: %w", err)
+	}
+	defer nc.Close()
+	return nc.FlushWithContext(ctx)
+}
+
+func (b *Broker) embed(ctx context.Context) error {
+	host, port, err := loopbackListener(b.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.cfg.StoreDir, 0o700); err != nil {
+		return fmt.Errorf("creating the broker's store: %w", err)
+	}
+	var token string
+	if b.cfg.TokenFile != "" {
+		if token, err = loadToken(b.cfg.TokenFile); err != nil {
+			return err
+		}
+	}
+	b.secret = rand.Text()
+
+	gate := &gate{token: token, secret: b.secret}
+	b.srv, err = server.NewServer(&server.Options{
+		ServerName:                 "maxrelay-" + rand.Text()[:6],
+		Host:                       host,
+		Port:                       port,
+		DontListen:                 b.cfg.Listen == "",
+		NoSigs:                     true,
+		JetStream:                  true,
+		StoreDir:                   b.cfg.StoreDir,
+		JetStreamMaxMemory:         b.cfg.MaxMemory,
+		JetStreamMaxStore:          b.cfg.MaxStore,
+		SyncAlways:                 true, // a single node has no replica to lose a write to
+		Accounts:                   []*server.Account{server.NewAccount(relayAccount), server.NewAccount(systemAccount)},
+		SystemAccount:              systemAccount,
+		CustomClientAuthentication: gate,
+		DisableShortFirstPing:      true,
+	})
+	if err != nil {
+		return fmt.Errorf("configuring the broker: %w", err)
+	}
+	if err := gate.open(b.srv); err != nil {
+		return err
+	}
+	if err := b.start(ctx, token); err != nil {
+		return err
+	}
+	// An account made in code has JetStream off until it is asked for.
+	if err := gate.relay.EnableJetStream(nil, nil); err != nil {
+		return fmt.Errorf("enabling JetStream: %w", err)
+	}
+	return b.watchDisconnects()
+}
+
+// start returns when the server takes connections, or with the reason why it never will.
+func (b *Broker) start(ctx context.Context, token string) error {
+	log := newServerLog(b.log, token, b.secret)
+	b.srv.SetLoggerV2(log, false, false, false)
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		b.srv.Start()
+		for ctx.Err() == nil && log.fatal() == nil && !b.srv.ReadyForConnections(100*time.Millisecond) {
+		}
+	}()
+	<-up
+	if err := log.fatal(); err != nil {
+		return fmt.Errorf("starting the broker: %w", err)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("starting the broker: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// Connect makes a connection for one part of this process, in memory when the server is embedded.
+func (b *Broker) Connect(name string) (*nats.Conn, error) {
+	if b.srv == nil {
+		return Dial(b.cfg.URL, DialOptions{Name: name, Credentials: b.cfg.Credentials})
+	}
+	opts := append(connOptions(name, b.log), nats.InProcessServer(b.srv), nats.Token(b.secret))
+	nc, err := nats.Connect("", opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting %s in process: %w", name, err)
+	}
+	return nc, nil
+}
+
+// ClientURL is where a worker process connects, without credentials; "" without a listener.
+func (b *Broker) ClientURL() string {
+	if b.srv == nil {
+		return cleanURL(b.cfg.URL)
+	}
+	if addr := b.Addr(); addr != nil {
+		return "nats://" + addr.String()
+	}
+	return ""
+}
+
+// Addr is the listener's address, nil without one.
+func (b *Broker) Addr() net.Addr {
+	if b.srv == nil {
+		return nil
+	}
+	return b.srv.Addr()
+}
+
+// Close stops an embedded server and waits until it is gone. Connections made by Connect are the callers' to close.
+func (b *Broker) Close() {
+	if b.sys != nil {
+		b.sys.Close()
+	}
+	if b.srv != nil {
+		b.srv.Shutdown()
+		b.srv.WaitForShutdown()
+	}
+}
+
+// loopbackListener refuses every address another machine could reach: those listeners need TLS and a credential each.
+func loopbackListener(listen string) (host string, port int, err error) {
+	if listen == "" {
+		return "127.0.0.1", server.RANDOM_PORT, nil
+	}
+	host, service, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("broker listener: %w", err)
+	}
+	if port, err = strconv.Atoi(service); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("broker listener: port %q is not a number up to 65535", service)
+	}
+	if host == "" || host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return "", 0, fmt.Errorf("broker listener: %q is not a loopback address", host)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}

@@ -1,0 +1,115 @@
+package queue
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// DialOptions say who connects and how it proves it. One of the three credentials is enough.
+type DialOptions struct {
+	Name        string
+	Token       string
+	TokenFile   string // read again at each connect, so that a worker may start before the node that writes it
+	Credentials string // path of a NATS credentials file
+	Log         zerolog.Logger
+}
+
+// Dial connects a process of its own, such as a worker, to the broker. It returns at once and keeps trying for ever:
+// a broker that is not there yet is an ordinary start.
+func Dial(url string, opts DialOptions) (*nats.Conn, error) {
+	nc, err := dial(url, opts)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the broker: %w", err)
+	}
+	return nc, nil
+}
+
+func dial(url string, opts DialOptions, more ...nats.Option) (*nats.Conn, error) {
+	all := connOptions(opts.Name, opts.Log)
+	switch {
+	case opts.Credentials != "":
+		all = append(all, nats.UserCredentials(opts.Credentials))
+	case opts.Token != "":
+		all = append(all, nats.Token(opts.Token))
+	case opts.TokenFile != "":
+		all = append(all, nats.TokenHandler(func() string { return tokenNow(opts) }))
+	default:
+		all = append(all, userInfo(url)...)
+	}
+	return nats.Connect(cleanURL(url), append(all, more...)...)
+}
+
+func tokenNow(opts DialOptions) string {
+	token, err := readToken(opts.TokenFile)
+	if err != nil {
+		opts.Log.Warn().Err(err).Msg("broker token cannot be read")
+	}
+	return token
+}
+
+// connOptions are the same for all connections. The library's own pace (2 s between attempts, 60 of them, a ping each
+// 2 min) is made for other uses than a stream of tokens.
+func connOptions(name string, log zerolog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(),
+		nats.CustomInboxPrefix("_INBOX_" + token(name)),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn().Err(err).Str("connection", name).Msg("broker connection lost")
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			log.Info().Str("connection", name).Msg("broker connection is back")
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			event := log.Warn().Err(err).Str("connection", name)
+			if sub != nil {
+				event = event.Str("subject", sub.Subject)
+			}
+			event.Msg("broker connection error")
+		}),
+	}
+}
+
+// userInfo takes the credential out of a URL list: the first one that is given.
+func userInfo(list string) []nats.Option {
+	for one := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.User == nil {
+			continue
+		}
+		if password, ok := u.User.Password(); ok {
+			return []nats.Option{nats.UserInfo(u.User.Username(), password)}
+		}
+		return []nats.Option{nats.Token(u.User.Username())}
+	}
+	return nil
+}
+
+// cleanURL drops credentials from a URL list, because the client library repeats its URLs in errors.
+func cleanURL(list string) string {
+	var clean []string
+	for one := range strings.SplitSeq(list, ",") {
+		one = strings.TrimSpace(one)
+		if at := strings.LastIndexByte(one, '@'); at >= 0 {
+			scheme, _, found := strings.Cut(one, "://")
+			if one = one[at+1:]; found {
+				one = scheme + "://" + one
+			}
+		}
+		clean = append(clean, one)
+	}
+	return strings.Join(clean, ",")
+}

@@ -1,0 +1,55 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+)
+
+// serverLog passes the server's lines on, quietly: its notices are debug lines here.
+type serverLog struct {
+	log    zerolog.Logger
+	redact *strings.Replacer
+
+	mu  sync.Mutex
+	err error // the first fatal line; the server reports a taken port in no other way
+}
+
+func newServerLog(log zerolog.Logger, secrets ...string) *serverLog {
+	var pairs []string
+	for _, s := range secrets {
+		if s != "" {
+			pairs = append(pairs, s, "[secret]")
+		}
+	}
+	return &serverLog{log: log.With().Str("part", "broker").Logger(), redact: strings.NewReplacer(pairs...)}
+}
+
+func (l *serverLog) line(format string, args []any) string {
+	return l.redact.Replace(fmt.Sprintf(format, args...))
+}
+
+func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug().Msg(l.line(format, args)) }
+func (l *serverLog) Debugf(format string, args ...any)  { l.log.Debug().Msg(l.line(format, args)) }
+func (l *serverLog) Tracef(format string, args ...any)  { l.log.Trace().Msg(l.line(format, args)) }
+func (l *serverLog) Warnf(format string, args ...any)   { l.log.Warn().Msg(l.line(format, args)) }
+func (l *serverLog) Errorf(format string, args ...any)  { l.log.Warn().Msg(l.line(format, args)) }
+
+func (l *serverLog) Fatalf(format string, args ...any) {
+	line := l.line(format, args)
+	l.log.Error().Msg(line)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = errors.New(line)
+	}
+}
+
+func (l *serverLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}

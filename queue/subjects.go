@@ -1,0 +1,92 @@
+package queue
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+)
+
+// Verbs of the subjects below.
+const (
+	verbClaim = "claim" // worker → owner, request: may I have this job
+	verbBody  = "body"  // worker → owner, request: a chunk of a large body
+	verbAlive = "alive" // worker → owner, request: I still run these
+
+	verbBeat      = "beat" // worker → all owners: who I am and how busy
+	verbBye       = "bye"  // worker → all owners: I am gone
+	verbDirectory = "dir"  // worker → all owners: what my processes hold
+
+	verbHello   = "hello"   // owner → worker or all: say who you are
+	verbWelcome = "welcome" // owner → worker: your consumers exist
+	verbCancel  = "cancel"  // owner → worker: stop this attempt
+	verbResend  = "resend"  // owner → worker: frames are missing
+)
+
+const everyWorker = "all"
+
+func sharedSubject(pool, key string) string { return "jobs.q." + pool + "." + key }
+func stickySubject(worker string) string    { return "jobs.w." + worker }
+
+func poolConsumer(pool string) string     { return "q_" + pool }
+func workerConsumer(worker string) string { return "w_" + worker }
+
+func ownerSubject(node, verb, worker string) string { return "api." + node + "." + verb + "." + worker }
+func frameSubject(node, worker, job string) string  { return "r." + node + "." + worker + "." + job }
+func upSubject(worker, verb string) string          { return "up." + worker + "." + verb }
+func downSubject(worker, verb string) string        { return "wk." + worker + "." + verb }
+
+// lastTwo returns the last two tokens of a subject.
+func lastTwo(subject string) (string, string, bool) {
+	rest, last, ok := cutLast(subject)
+	if !ok {
+		return "", "", false
+	}
+	if _, before, ok := cutLast(rest); ok {
+		return before, last, true
+	}
+	return "", "", false
+}
+
+func cutLast(subject string) (before, last string, ok bool) {
+	dot := strings.LastIndexByte(subject, '.')
+	if dot < 0 {
+		return "", "", false
+	}
+	return subject[:dot], subject[dot+1:], true
+}
+
+// isToken tells whether s can stand between the dots of a subject and in a consumer's name.
+func isToken(s string) bool {
+	return s != "" && len(s) <= maxToken && strings.IndexFunc(s, notTokenRune) < 0
+}
+
+const maxToken = 64
+
+// token makes s one.
+func token(s string) string {
+	clean := strings.Map(func(r rune) rune {
+		if notTokenRune(r) {
+			return '-'
+		}
+		return r
+	}, s)
+	return clean[:min(len(clean), maxToken-8)]
+}
+
+func notTokenRune(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+		return false
+	}
+	return true
+}
+
+// newID is a label made unique to this start, so that nothing said to an earlier one reaches this one.
+func newID(label string) string {
+	var suffix [3]byte
+	rand.Read(suffix[:])
+	if label = token(label); label == "" {
+		label = "node"
+	}
+	return label + "-" + hex.EncodeToString(suffix[:])
+}
