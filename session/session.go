@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,6 +41,9 @@ func (s *session) greet(ctx context.Context, timeout time.Duration) (version str
 	t := newTurn(s, &Config{}, nil, plan{}, nil)
 	defer t.timer.Stop()
 	reply, err := t.call(ctx, "get_binary_version", nil, timeout)
+	if errors.Is(err, errSilent) { // it looks its upstream up first (Claude Code 2.1.330)
+		return "", fmt.Errorf("%w within %v: is its upstream reachable from here?", err, timeout)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w%s", err, s.lastWords())
 	}

@@ -17,7 +17,7 @@ const interruptGrace = time.Second
 var (
 	errDied    = errors.New("the CLI process ended")
 	errGarbage = errors.New("the CLI wrote a line that is not JSON")
-	errSilent  = errors.New("the CLI said nothing in time")
+	errSilent  = errors.New("the CLI said nothing")
 	errStalled = errors.New("the model said nothing in time")
 	errRefused = errors.New("the CLI refused a control request")
 )
@@ -211,6 +211,9 @@ func (t *turn) event(e *streamEvent) error {
 	case chat.EventMessageDelta:
 		return t.stopMessage(e)
 	case chat.EventMessageStop:
+		if t.stop == "" {
+			return nil // of the same epilogue
+		}
 		t.closed = true
 		t.emit(chat.Event{Type: e.Type})
 	}
@@ -257,7 +260,7 @@ func (t *turn) show(e chat.Event) {
 func (t *turn) stopMessage(e *streamEvent) error {
 	e.Usage.onto(&t.usage)
 	if e.Delta.StopReason == "" {
-		return nil // the CLI's own epilogue of an interrupted message
+		return nil // the CLI's own epilogue of a message that broke off
 	}
 	t.stop, t.counted = e.Delta.StopReason, true
 	if t.stop == chat.StopToolUse {

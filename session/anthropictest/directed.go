@@ -55,8 +55,8 @@ func (r *Reply) obey(d directive.Directive, conversation []Message) bool {
 		*r = r.Then(Refuse())
 	case "max_tokens":
 		r.StopReason = "max_tokens"
-	case "crash":
-		*r = r.Broken(FaultReset, d.After(BeforeHeaders))
+	case "lost":
+		*r = r.Broken(FaultEOF, d.After(BeforeHeaders))
 	case "hang":
 		*r = r.Broken(FaultStall, d.After(BeforeHeaders))
 	default:

@@ -22,7 +22,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client is gone, or mad
 	}
-	asked := Request{Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header.Clone(), Raw: raw}
+	asked := Request{RemoteAddr: r.RemoteAddr, Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header.Clone(), Raw: raw}
 	entry := s.log.add(&asked)
 	x := &exchange{s: s, w: w, r: r, entry: entry, ctl: http.NewResponseController(w)}
 	stop := context.AfterFunc(r.Context(), x.left)

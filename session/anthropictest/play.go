@@ -59,6 +59,9 @@ func (p *player) proceed() bool {
 }
 
 func (p *player) fault(f Fault) {
+	if !p.sleep(p.reply.Delay) { // time for the client to see what was sent before
+		return
+	}
 	if f.Kind != FaultStall {
 		p.complete()
 	}

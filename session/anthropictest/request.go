@@ -19,12 +19,13 @@ type (
 
 // Request is one HTTP request as the fake saw it.
 type Request struct {
-	N      int // from 1
-	Method string
-	Path   string // with the query
-	Header http.Header
-	Raw    []byte
-	Body   Body // decoded, for POST /v1/messages
+	N          int    // from 1
+	RemoteAddr string // of the client's socket
+	Method     string
+	Path       string // with the query
+	Header     http.Header
+	Raw        []byte
+	Body       Body // decoded, for POST /v1/messages
 
 	At       time.Time // when the body had been read
 	Status   int       // answered with; 0 until then, and when the connection was cut before

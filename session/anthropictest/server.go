@@ -42,7 +42,7 @@ type Option func(*Server)
 //	[[huge 5000000]]             one delta of that many bytes
 //	[[status 529]]               an API error
 //	[[refuse]] [[max_tokens]]    these stop reasons
-//	[[crash after 2]]            the connection is reset after two deltas
+//	[[lost after 2]]             the connection ends after two deltas
 //	[[hang]] [[hang after 3]]    silence before the headers, or after three deltas
 func WithDirectives() Option { return func(s *Server) { s.directives = true } }
 

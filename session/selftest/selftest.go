@@ -1,4 +1,5 @@
-package session
+// Package selftest proves with the installed CLI and a fake model that a held CLI is a model and nothing else.
+package selftest
 
 import (
 	"context"
@@ -10,21 +11,22 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"maxrelay/session"
 	"maxrelay/session/anthropictest"
 	"maxrelay/session/chat"
 )
 
-// Check is one finding of SelfTest; Err is nil when it holds.
+// Check is one finding of Run; Err is nil when it holds.
 type Check struct {
 	Name string
 	Err  error
 }
 
-// SelfTest proves on this machine, with the CLI of cfg and a fake model on loopback,
+// Run proves on this machine, with the CLI of cfg and a fake model on loopback,
 // that a CLI held by this package is only a model: caller text is data, tools run
 // nothing, and a cut leaves nothing behind. It works in a new folder below dir and
 // uses a made-up key; the operator's sign-in is not touched.
-func SelfTest(ctx context.Context, cfg Config, dir string) ([]Check, error) {
+func Run(ctx context.Context, cfg session.Config, dir string) ([]Check, error) {
 	lab, err := newLab(cfg, dir)
 	if err != nil {
 		return nil, fmt.Errorf("self-test: %w", err)
@@ -42,14 +44,14 @@ type lab struct {
 	dir   string
 	bait  string // a file that must neither be read nor written
 	model *anthropictest.Server
-	pool  *Pool
+	pool  *session.Pool
 	req   chat.Request
 	shown string
 }
 
 const baitText = "maxrelay-self-test-bait"
 
-func newLab(cfg Config, parent string) (l *lab, err error) {
+func newLab(cfg session.Config, parent string) (l *lab, err error) {
 	l = &lab{req: chat.Request{Tenant: chat.Tenant{Key: "selftest"}, Model: "sonnet", System: "self-test"}}
 	if l.dir, err = os.MkdirTemp(parent, "selftest-"); err != nil {
 		return nil, err
@@ -66,10 +68,10 @@ func newLab(cfg Config, parent string) (l *lab, err error) {
 	if l.model, err = anthropictest.Start(); err != nil {
 		return nil, err
 	}
-	cfg.Env = Environ(withoutSignIns(cfg.Env), filepath.Join(l.dir, "config"), map[string]string{
+	cfg.Env = session.Environ(withoutSignIns(cfg.Env), filepath.Join(l.dir, "config"), map[string]string{
 		"HOME": l.dir, "ANTHROPIC_BASE_URL": l.model.URL(), "ANTHROPIC_API_KEY": "sk-made-up"})
 	cfg.MaxSessions, cfg.MaxSessionsPerKey, cfg.Spares, cfg.Changed = 1, 1, 0, nil
-	l.pool, err = Open(cfg, zerolog.Nop())
+	l.pool, err = session.Open(cfg, zerolog.Nop())
 	return l, err
 }
 

@@ -1,27 +1,10 @@
 package session_test
 
 import (
-	"os"
 	"testing"
 
 	"maxrelay/session"
 )
-
-func TestSelfTestHoldsForThePinnedCLI(t *testing.T) {
-	dir := t.TempDir()
-	checks, err := session.SelfTest(t.Context(), realConfig(t, ""), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range checks {
-		if c.Err != nil {
-			t.Errorf("%s: %v", c.Name, c.Err)
-		}
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("it left %d files behind (%v)", len(left), err)
-	}
-}
 
 func TestProbeTellsWhoTheCLIIs(t *testing.T) {
 	cfg := realConfig(t, "http://127.0.0.1:1")

@@ -1,0 +1,138 @@
+package claudetest
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"time"
+
+	"maxrelay/session/anthropictest/wire"
+)
+
+const interruptText = "[Request interrupted by user]"
+
+// outcome is how a turn ends.
+type outcome struct {
+	subtype  string
+	terminal string
+	stop     string
+	status   *int
+	isError  bool
+	result   string
+	errors   []string
+	deferred any
+}
+
+// failure is an error of the upstream's, as the CLI tells it: a synthetic answer, and a result whose subtype is success.
+type failure struct {
+	status   int    // 0: none
+	class    string // of error, in the CLI's words
+	text     string
+	stop     string // default: stop_sequence
+	terminal string // default: api_error
+}
+
+// refused answers with the error that was ordered, if one was.
+func (t *turn) refused() bool {
+	switch {
+	case t.plan.limit > 0:
+		resets := time.Now().Add(t.plan.limit)
+		t.f.out.line(map[string]any{"type": "rate_limit_event", "uuid": newUUID(), "session_id": sessionID, "rate_limit_info": map[string]any{
+			"status": "rejected", "resetsAt": resets.Unix(), "rateLimitType": "five_hour", "utilization": 1, "isUsingOverage": false}})
+		t.fail(failure{status: 429, class: "rate_limit", text: "You've hit your 5-hour limit · resets " + resets.UTC().Format("3pm (UTC)")})
+	case t.plan.status > 0:
+		t.fail(upstream(t.plan.status))
+	default:
+		return false
+	}
+	return true
+}
+
+// upstream has Claude Code 2.1.330's classes and texts for the statuses of the API.
+func upstream(status int) failure {
+	f := failure{status: status, class: "unknown", text: "API Error: " + strconv.Itoa(status) + " ordered by a directive"}
+	switch {
+	case status == 401:
+		f.class, f.text = "authentication_failed", "Invalid API key · Fix external API key"
+	case status == 403:
+		f.class, f.text = "authentication_failed", "Failed to authenticate. API Error: 403 ordered by a directive"
+	case status == 404:
+		f.class, f.text = "model_not_found", "There's an issue with the selected model. It may not exist or you may not have access to it."
+	case status == 413:
+		f.class, f.terminal, f.text = "invalid_request", "image_error", "Request too large (max 32MB)."
+	case status == 429:
+		f.class, f.text = "rate_limit", "API Error: Request rejected (429) · ordered by a directive"
+	case status >= 500:
+		f.class = "server_error"
+		f.text += ". This is a server-side issue, usually temporary — try again in a moment."
+	}
+	return f
+}
+
+// fail ends the turn; its user lines stay in the history.
+func (t *turn) fail(f failure) {
+	t.synthetic(f)
+	t.failed(f)
+}
+
+// synthetic writes the answer that the CLI makes up.
+func (t *turn) synthetic(f failure) {
+	l := t.assistantLine(map[string]any{"id": newUUID(), "type": "message", "role": "assistant", "model": "<synthetic>",
+		"stop_reason": "stop_sequence", "stop_sequence": "", "usage": usage{}, "content": []wire.Block{wire.TextBlock(f.text)}})
+	l.Error, l.IsAPIErrorMessage, l.APIErrorStatus = f.class, true, f.code()
+	t.f.out.line(l)
+}
+
+func (t *turn) failed(f failure) {
+	t.calls = max(t.calls, 1)
+	t.end(outcome{subtype: "success", isError: true, terminal: cmp.Or(f.terminal, "api_error"), stop: cmp.Or(f.stop, "stop_sequence"),
+		status: f.code(), result: f.text})
+}
+
+func (f failure) code() *int {
+	if f.status == 0 {
+		return nil
+	}
+	return &f.status
+}
+
+// interrupted ends the turn after an interrupt.
+func (t *turn) interrupted() {
+	t.note(interruptText)
+	t.calls += 2 // as the CLI counts it, with content or without
+	t.end(outcome{subtype: "error_during_execution", isError: true, terminal: "aborted_streaming",
+		errors: []string{fmt.Sprintf("[ede_diagnostic] result_type=user last_content_type=n/a stop_reason=%s", "null")}})
+}
+
+// end writes the result line and what becomes of the user lines.
+func (t *turn) end(o outcome) {
+	l := resultLine{
+		Type: "result", Subtype: o.subtype, IsError: o.isError, DurationMS: time.Since(t.started).Milliseconds(), NumTurns: t.calls,
+		TerminalReason: o.terminal, APIErrorStatus: o.status, Errors: o.errors, DeferredToolUse: o.deferred, PermissionDenials: []any{},
+		UserMessageUUID: t.uuid(), UserMessageUUIDs: t.uuids(), SessionID: sessionID, UUID: newUUID(),
+	}
+	if o.stop != "" {
+		l.StopReason = &o.stop
+	}
+	if o.subtype == "success" {
+		l.Result = &o.result
+	}
+	if !o.isError {
+		l.Usage = t.usage
+	}
+	f := t.f
+	f.mu.Lock()
+	f.total = f.total.plus(t.usage)
+	l.ModelUsage, l.ModelUsageSince = f.total.of(t.model), t.usage.of(t.model)
+	l.QueuedTurnCount = len(f.queue)
+	f.turn = nil // from here on a rewind is possible: the driver answers a result at once
+	f.mu.Unlock()
+	f.out.line(l)
+	state := "completed"
+	if o.isError {
+		state = "cancelled"
+	}
+	for _, line := range t.lines {
+		f.lifecycle(line.uuid, state)
+	}
+}
