@@ -1,0 +1,63 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"time"
+
+	"maxrelay/api/key"
+)
+
+// Config is the configuration of a Server. Zero fields take the defaults given here.
+type Config struct {
+	Version string    // of this program, told by /health
+	Keys    *key.Keys // who may call; required
+	Pool    string    // whose workers /health tells about, "default"
+
+	Host    string            // a Host header that is allowed besides loopback ones where no key is required, ""
+	Origins []string          // origins, like https://chat.example.org, whose pages may call; none
+	Models  map[string]string // a client's model id to the CLI's name, DefaultModels
+
+	BodyLimit   int64         // bytes of a request body, 50 MB
+	BodyIdle    time.Duration // longest pause of a client that sends its body, 30 s
+	BodyTimeout time.Duration // longest time a body may take in all, 10 min
+
+	Heartbeat     time.Duration // silence after which a stream gets a comment, 15 s
+	WriteTimeout  time.Duration // longest time a client may take for one write, 60 s
+	TurnTimeout   time.Duration // longest life of a request, waiting included, 30 min
+	RecordTimeout time.Duration // longest time a request waits for its usage event, 5 s
+}
+
+func (c Config) withDefaults() Config {
+	c.Pool = cmp.Or(c.Pool, "default")
+	if c.Models == nil {
+		c.Models = DefaultModels
+	}
+	c.BodyLimit = cmp.Or(c.BodyLimit, 50<<20)
+	c.BodyIdle = cmp.Or(c.BodyIdle, 30*time.Second)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, 10*time.Minute)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, time.Minute)
+	c.TurnTimeout = cmp.Or(c.TurnTimeout, 30*time.Minute)
+	c.RecordTimeout = cmp.Or(c.RecordTimeout, 5*time.Second)
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Keys == nil {
+		return errors.New("api: no keys configured")
+	}
+	if min(c.BodyIdle, c.BodyTimeout, c.Heartbeat, c.WriteTimeout, c.TurnTimeout, c.RecordTimeout) < 0 || c.BodyLimit < 0 {
+		return errors.New("api: a limit is negative")
+	}
+	return nil
+}
+
+// DefaultModels maps the ids that clients know to the CLI's aliases.
+var DefaultModels = map[string]string{
+	"claude-opus-4":     "opus",
+	"claude-opus-4-6":   "opus",
+	"claude-sonnet-4":   "sonnet",
+	"claude-sonnet-4-6": "sonnet",
+	"claude-haiku-4":    "haiku",
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"maxrelay/api/openai"
+	"maxrelay/queue"
+	"maxrelay/session/chat"
+)
+
+// told returns what a client is told of an error of the queue; others are unchanged.
+func told(err error) error {
+	if full, ok := errors.AsType[queue.ErrQueueFull](err); ok {
+		return &chat.Error{Code: chat.CodeQueueFull, Message: "too many requests wait for a worker already: try again later", RetryAfter: full.RetryAfter}
+	}
+	for _, known := range queueErrors {
+		if errors.Is(err, known.err) {
+			return &chat.Error{Code: known.code, Message: known.message}
+		}
+	}
+	return err
+}
+
+var queueErrors = []struct {
+	err     error
+	code    chat.Code
+	message string
+}{
+	{queue.ErrNoWorker, chat.CodeNoWorker, "no worker is there to answer: try again later, or start one with maxrelay worker"},
+	{queue.ErrDeadline, chat.CodeNoWorker, "no worker was free in time: try again later"},
+	{queue.ErrStopping, chat.CodeNoWorker, "the server is stopping: try again"},
+	{errStopping, chat.CodeNoWorker, "the server is stopping: try again"},
+	{queue.ErrWorkerLost, chat.CodeWorkerFailed, "the worker that answered was lost: send the request again"},
+	{queue.ErrSlowClient, chat.CodeCancelled, "the answer was not read fast enough"},
+	{queue.ErrCancelled, chat.CodeCancelled, "the request was cancelled"},
+	{context.Canceled, chat.CodeCancelled, "the request was cancelled"},
+}
+
+// fail writes an error as the whole answer.
+func (x *exchange) fail(err error) openai.Failure {
+	f := x.failureOf(err)
+	if x.status != 0 {
+		return f
+	}
+	h := x.Header()
+	h.Set("Content-Type", "application/json")
+	if f.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
+	}
+	if f.Final {
+		h.Set("X-Should-Retry", "false")
+	}
+	x.WriteHeader(f.Status)
+	_, _ = x.Write(f.Body) // a client that left needs no error
+	return f
+}
+
+// failStream writes an error as the last event of a stream.
+func (x *exchange) failStream(err error) openai.Failure {
+	f := x.failureOf(err)
+	_ = x.send(f.Frame()) // nor does this one
+	return f
+}
+
+// failureOf translates an error and notes its code.
+func (x *exchange) failureOf(err error) openai.Failure {
+	f := openai.FailureOf(told(err))
+	x.code = f.Code
+	return f
+}
+
+func (s *Server) notFound(*exchange, *http.Request) error {
+	return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: see POST /v1/chat/completions, GET /v1/models and GET /health"}
+}
+
+func (s *Server) wrongMethod(x *exchange, r *http.Request) error {
+	allowed := s.methods(r)
+	x.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &chat.Error{Code: chat.CodeMethod, Message: "this path takes " + strings.Join(allowed, " or ") + " only"}
+}
+
+// methods returns those that the request's path has.
+func (s *Server) methods(r *http.Request) []string {
+	return slices.DeleteFunc([]string{http.MethodGet, http.MethodHead, http.MethodPost}, func(method string) bool {
+		probe := r.Clone(r.Context())
+		probe.Method = method
+		var m mux.RouteMatch
+		return !s.router.Match(probe, &m) || m.MatchErr != nil
+	})
+}

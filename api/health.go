@@ -1,0 +1,92 @@
+package api
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"maxrelay/queue"
+)
+
+type health struct {
+	Status    string         `json:"status"` // ok or unavailable
+	Provider  string         `json:"provider"`
+	Timestamp time.Time      `json:"timestamp"`
+	Version   string         `json:"version,omitempty"`
+	Reason    string         `json:"reason,omitempty"`
+	Workers   []workerHealth `json:"workers"`
+}
+
+type workerHealth struct {
+	Name       string `json:"name"`
+	State      string `json:"state"` // ok, draining or unavailable
+	Slots      int    `json:"slots"`
+	Busy       int    `json:"busy"`
+	CLIVersion string `json:"cli_version,omitempty"`
+	Reason     string `json:"reason,omitempty"` // told to loopback callers only
+}
+
+// health says whether a request would find a worker.
+func (s *Server) health(x *exchange, r *http.Request) error {
+	h := health{
+		Status: "unavailable", Provider: "claude-code-cli", Timestamp: time.Now().UTC(), Version: s.cfg.Version,
+		Reason: "no worker can serve", Workers: []workerHealth{},
+	}
+	status := http.StatusServiceUnavailable
+	local := fromLoopback(r)
+	for _, w := range s.owner.Workers() {
+		if !slices.Contains(w.Pools, s.cfg.Pool) {
+			continue
+		}
+		wh := healthOf(w)
+		if wh.State == "ok" {
+			h.Status, h.Reason, status = "ok", "", http.StatusOK
+		}
+		if !local {
+			wh.Reason = ""
+		}
+		h.Workers = append(h.Workers, wh)
+	}
+	if len(h.Workers) == 0 {
+		h.Reason = "no worker is connected"
+	}
+	if status != http.StatusOK {
+		x.Header().Set("Retry-After", "5")
+	}
+	return x.json(status, h)
+}
+
+func healthOf(w queue.WorkerInfo) workerHealth {
+	info := infoOf(w)
+	h := workerHealth{Name: w.Name, State: "ok", Slots: w.Slots, Busy: w.Busy, CLIVersion: info.CLIVersion, Reason: info.Reason}
+	signedOut := info.SignedIn != nil && !*info.SignedIn
+	if signedOut && h.Reason == "" {
+		h.Reason = "the CLI is not signed in"
+	}
+	switch {
+	case w.Draining:
+		h.State = "draining"
+	case signedOut || info.Reason != "":
+		h.State = "unavailable"
+	}
+	return h
+}
+
+// fromLoopback reports whether the caller is on this machine. One that a proxy here
+// speaks for is not.
+func fromLoopback(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" {
+			return false
+		}
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/gorilla/mux"
+
+	"maxrelay/api/openai"
+	"maxrelay/queue"
+	"maxrelay/session/chat"
+)
+
+// aliases are the CLI's own short names (Claude Code 2.1.330).
+var aliases = []string{"sonnet", "opus", "haiku", "fable", "best", "sonnet[1m]", "opus[1m]", "fable[1m]", "opusplan"}
+
+// fullName is what the CLI's full names look like. Whether there is such a model is
+// for the upstream to say.
+var fullName = regexp.MustCompile(`^claude-[a-z0-9][a-z0-9.@:-]*(\[1m\])?$`)
+
+const maxModelName = 128
+
+// resolve returns the CLI's name for a client's model id.
+func (s *Server) resolve(id string) (string, error) {
+	if name, ok := s.cfg.Models[id]; ok {
+		return name, nil
+	}
+	if slices.Contains(aliases, id) || len(id) <= maxModelName && fullName.MatchString(id) {
+		return id, nil
+	}
+	return "", modelNotFound()
+}
+
+func modelNotFound() error {
+	return &chat.Error{Code: chat.CodeModelNotFound, Param: "model", Message: "no model has this id: GET /v1/models lists those there are"}
+}
+
+// workerInfo is what a worker tells of its CLI and account.
+type workerInfo struct {
+	CLIVersion string   `json:"cli_version"`
+	Models     []string `json:"models"`
+	SignedIn   *bool    `json:"signed_in"`
+	Reason     string   `json:"reason"` // why it cannot serve
+}
+
+func infoOf(w queue.WorkerInfo) (info workerInfo) {
+	_ = json.Unmarshal(w.Info, &info) // a worker of another version may tell less
+	return info
+}
+
+// modelIDs returns what may be asked for in a pool: the configured ids while any
+// worker lives, and what the workers report.
+func (s *Server) modelIDs(pool string) []string {
+	ids := []string{}
+	alive := false
+	for _, w := range s.owner.Workers() {
+		if slices.Contains(w.Pools, pool) {
+			alive = true
+			ids = append(ids, infoOf(w).Models...)
+		}
+	}
+	if alive {
+		for id := range s.cfg.Models {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// listModels answers in the Messages API's form to clients that say its version.
+func (s *Server) listModels(x *exchange, r *http.Request) error {
+	ids := s.modelIDs(x.identity.Pool)
+	if r.Header.Get("Anthropic-Version") != "" {
+		return x.json(http.StatusOK, openai.NewAnthropicModelList(ids, s.started))
+	}
+	return x.json(http.StatusOK, openai.NewModelList(ids, s.started))
+}
+
+func (s *Server) getModel(x *exchange, r *http.Request) error {
+	id := mux.Vars(r)["id"]
+	if !slices.Contains(s.modelIDs(x.identity.Pool), id) {
+		return modelNotFound()
+	}
+	if r.Header.Get("Anthropic-Version") != "" {
+		return x.json(http.StatusOK, openai.NewAnthropicModel(id, s.started))
+	}
+	return x.json(http.StatusOK, openai.NewModel(id, s.started))
+}
+
+// json writes v as the whole answer. A client that left is no error of the server.
+func (x *exchange) json(status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	x.Header().Set("Content-Type", "application/json")
+	x.WriteHeader(status)
+	_, _ = x.Write(body)
+	return nil
+}

@@ -1,0 +1,123 @@
+package openai
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"maxrelay/session/chat"
+)
+
+func TestEveryCodeHasARow(t *testing.T) {
+	codes := chatCodes(t)
+	if len(codes) < 10 {
+		t.Fatalf("found %d codes only", len(codes))
+	}
+	for _, code := range codes {
+		if _, ok := failures[code]; !ok {
+			t.Errorf("%s has no row", code)
+		}
+	}
+	if len(failures) != len(codes) {
+		t.Errorf("%d rows for %d codes", len(failures), len(codes))
+	}
+}
+
+// chatCodes reads the constants of type Code from the source of package chat.
+func chatCodes(t *testing.T) (codes []chat.Code) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../session/chat/error.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Code" {
+			code, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			codes = append(codes, chat.Code(code))
+		}
+		return true
+	})
+	return codes
+}
+
+func TestErrorsOnTheWire(t *testing.T) {
+	const envelope = `{"error":{"message":"m","type":"%s","param":null,"code":%s}}`
+	for code, want := range map[chat.Code]struct {
+		status     int
+		kind, code string
+		retry      time.Duration
+		final      bool
+	}{
+		chat.CodeInvalid:         {400, "invalid_request_error", `null`, 0, false},
+		chat.CodeContextLength:   {400, "invalid_request_error", `"context_length_exceeded"`, 0, false},
+		chat.CodeUnauthenticated: {401, "invalid_request_error", `"invalid_api_key"`, 0, false},
+		chat.CodeForbidden:       {403, "permission_error", `null`, 0, false},
+		chat.CodeModelNotFound:   {404, "invalid_request_error", `"model_not_found"`, 0, false},
+		chat.CodeTooLarge:        {413, "invalid_request_error", `"request_too_large"`, 0, false},
+		chat.CodeRateLimited:     {429, "rate_limit_error", `"rate_limit_exceeded"`, 30 * time.Second, false},
+		chat.CodeUsageLimit:      {429, "rate_limit_error", `"usage_limit_reached"`, 5 * time.Minute, true},
+		chat.CodeQueueFull:       {503, "service_unavailable", `"queue_full"`, time.Second, false},
+		chat.CodeNoWorker:        {503, "service_unavailable", `"no_worker"`, 5 * time.Second, false},
+		chat.CodeOverloaded:      {503, "service_unavailable", `"overloaded"`, 10 * time.Second, false},
+		chat.CodeWorkerFailed:    {502, "api_error", `"worker_failed"`, 0, false},
+		chat.CodeUpstream:        {502, "api_error", `"worker_failed"`, 0, false},
+		chat.CodeAccount:         {502, "api_error", `"account_unavailable"`, 0, false},
+		chat.CodeInternal:        {500, "api_error", `"internal_error"`, 0, false},
+	} {
+		f := FailureOf(fmt.Errorf("wrapped: %w", &chat.Error{Code: code, Message: "m"}))
+		if f.Status != want.status || f.RetryAfter != want.retry || f.Final != want.final || f.Code != string(code) {
+			t.Errorf("%s: got %+v, want %+v", code, f, want)
+		}
+		if body := fmt.Sprintf(envelope, want.kind, want.code); string(f.Body) != body {
+			t.Errorf("%s: body %s, want %s", code, f.Body, body)
+		}
+	}
+}
+
+func TestRetryAfterIsWholeSecondsRoundedUp(t *testing.T) {
+	for _, tc := range []struct {
+		code       chat.Code
+		told, want time.Duration
+	}{
+		{chat.CodeQueueFull, 1200 * time.Millisecond, 2 * time.Second},
+		{chat.CodeQueueFull, time.Millisecond, time.Second},
+		{chat.CodeUsageLimit, time.Hour, time.Hour},
+		{chat.CodeInvalid, time.Minute, 0},
+	} {
+		if got := FailureOf(&chat.Error{Code: tc.code, RetryAfter: tc.told}).RetryAfter; got != tc.want {
+			t.Errorf("%s told %s: got %s, want %s", tc.code, tc.told, got, tc.want)
+		}
+	}
+}
+
+func TestUnknownErrorsHideTheirText(t *testing.T) {
+	f := FailureOf(errors.New("dial tcp 10.0.0.1: secret"))
+	if f.Status != 500 || strings.Contains(string(f.Body), "secret") {
+		t.Errorf("got %d %s", f.Status, f.Body)
+	}
+	if f := FailureOf(&chat.Error{Code: "new", Message: "m"}); f.Status != 500 {
+		t.Errorf("an unknown code has status %d", f.Status)
+	}
+}
+
+func TestParamIsInTheEnvelope(t *testing.T) {
+	f := FailureOf(chat.Invalid("n", "must be 1"))
+	if want := `{"error":{"message":"n: must be 1","type":"invalid_request_error","param":"n","code":null}}`; string(f.Body) != want {
+		t.Errorf("got %s, want %s", f.Body, want)
+	}
+	if want := "data: " + string(f.Body) + "\n\n"; string(f.Frame()) != want {
+		t.Errorf("frame %q, want %q", f.Frame(), want)
+	}
+}

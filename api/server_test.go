@@ -1,0 +1,288 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"maxrelay/api/key"
+	"maxrelay/queue"
+)
+
+func newKeys(t *testing.T, required bool, secrets ...string) *key.Keys {
+	keys, err := key.New(secrets, required, "default")
+	must(t, err)
+	return keys
+}
+
+// bare is a server that is not connected to anything.
+func bare(t *testing.T, cfg Config) *Server {
+	if cfg.Keys == nil {
+		cfg.Keys = newKeys(t, false)
+	}
+	s, err := New(cfg, nil, nil, zerolog.Nop())
+	must(t, err)
+	s.router.Handle("/open", s.serve(func(x *exchange, _ *http.Request) error { return x.json(http.StatusOK, "in") }))
+	s.router.Handle("/panic", s.serve(func(*exchange, *http.Request) error { panic("SECRET") }))
+	s.router.Handle("/late", s.serve(func(x *exchange, _ *http.Request) error {
+		x.openStream()
+		must(t, x.send([]byte("data: {}\n\n")))
+		panic("SECRET")
+	}))
+	return s
+}
+
+func TestWebPagesAreKeptOut(t *testing.T) {
+	const listed = "https://chat.example.org"
+	type header map[string]string
+	for name, tc := range map[string]struct {
+		method, host string
+		header       header
+		want         int
+	}{
+		"curl":                           {"GET", "127.0.0.1:3456", nil, 200},
+		"curl -d with the type":          {"POST", "127.0.0.1:3456", header{"Content-Type": "application/json; charset=utf-8"}, 200},
+		"an SDK":                         {"POST", "localhost:3456", header{"Content-Type": "application/json", "User-Agent": "OpenAI/Python 1.0"}, 200},
+		"no type and no sign":            {"POST", "localhost", nil, 200},
+		"another loopback address":       {"GET", "127.8.9.10:1", nil, 200},
+		"IPv6":                           {"GET", "[::1]:3456", nil, 200},
+		"IPv6 without port":              {"GET", "[::1]", nil, 200},
+		"mapped IPv4":                    {"GET", "[::ffff:127.0.0.1]:3456", nil, 200},
+		"the configured host":            {"GET", "Relay.lan:3456", nil, 200},
+		"a page of ours":                 {"POST", "localhost:3456", header{"Origin": "http://localhost:3456", "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}, 200},
+		"a page that is listed":          {"POST", "localhost:3456", header{"Origin": listed, "Sec-Fetch-Site": "cross-site", "Content-Type": "application/json"}, 200},
+		"preflight of a listed page":     {"OPTIONS", "localhost:3456", header{"Origin": listed, "Access-Control-Request-Method": "POST"}, 204},
+		"typed into the browser":         {"GET", "localhost:3456", header{"Sec-Fetch-Site": "none", "User-Agent": "Mozilla/5.0"}, 200},
+		"DNS rebinding":                  {"GET", "evil.example:3456", nil, 403},
+		"DNS rebinding, POST":            {"POST", "evil.example:3456", header{"Origin": "http://evil.example:3456", "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}, 403},
+		"a name that looks local":        {"GET", "localhost.evil.example", nil, 403},
+		"a name that begins local":       {"GET", "127.0.0.1.evil.example", nil, 403},
+		"any address":                    {"GET", "0.0.0.0:3456", nil, 403},
+		"a private address":              {"GET", "192.168.1.2:3456", nil, 403},
+		"no host":                        {"GET", "", nil, 403},
+		"another origin":                 {"POST", "localhost:3456", header{"Origin": "https://evil.example", "Content-Type": "application/json"}, 403},
+		"another origin reads":           {"GET", "localhost:3456", header{"Origin": "https://evil.example"}, 403},
+		"another port":                   {"POST", "localhost:3456", header{"Origin": "http://localhost:8080", "Content-Type": "application/json"}, 403},
+		"another local name":             {"POST", "localhost:3456", header{"Origin": "http://127.0.0.1:3456", "Content-Type": "application/json"}, 403},
+		"a sandboxed frame":              {"POST", "localhost:3456", header{"Origin": "null", "Content-Type": "application/json"}, 403},
+		"a form":                         {"POST", "localhost:3456", header{"Content-Type": "application/x-www-form-urlencoded"}, 403},
+		"a form of plain text":           {"POST", "localhost:3456", header{"Content-Type": "text/plain"}, 403},
+		"JSON within plain text":         {"POST", "localhost:3456", header{"Content-Type": "text/plain; application/json"}, 403},
+		"an empty type":                  {"POST", "localhost:3456", header{"Content-Type": ""}, 403},
+		"a blob in an old browser":       {"POST", "localhost:3456", header{"User-Agent": "Mozilla/5.0"}, 403},
+		"a blob with a referrer":         {"POST", "localhost:3456", header{"Referer": "https://evil.example/"}, 403},
+		"a link on another site":         {"GET", "localhost:3456", header{"Sec-Fetch-Site": "cross-site"}, 403},
+		"a page of a sibling site":       {"GET", "localhost:3456", header{"Sec-Fetch-Site": "same-site"}, 403},
+		"preflight of another page":      {"OPTIONS", "localhost:3456", header{"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}, 403},
+		"a listed page, a form's type":   {"POST", "localhost:3456", header{"Origin": listed, "Content-Type": "text/plain"}, 403},
+		"a listed page, a rebound name":  {"POST", "evil.example", header{"Origin": listed, "Content-Type": "application/json"}, 403},
+		"an origin that ends like ours":  {"POST", "localhost:3456", header{"Origin": "http://evil.localhost:3456", "Content-Type": "application/json"}, 403},
+		"an origin with a path":          {"POST", "localhost:3456", header{"Origin": "http://localhost:3456/", "Content-Type": "application/json"}, 403},
+		"same origin but of another one": {"POST", "localhost:3456", header{"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := bare(t, Config{Host: "relay.lan", Origins: []string{listed}})
+			r := httptest.NewRequest(tc.method, "/open", nil)
+			r.Host = tc.host
+			for k, v := range tc.header {
+				r.Header.Set(k, v)
+			}
+			w := httptest.NewRecorder()
+			s.http.Handler.ServeHTTP(w, r)
+			if w.Code != tc.want {
+				t.Errorf("status %d, want %d: %s", w.Code, tc.want, w.Body)
+			}
+			want := ""
+			if tc.header["Origin"] == listed {
+				want = listed
+			}
+			if got := w.Header().Get("Access-Control-Allow-Origin"); got != want {
+				t.Errorf("Access-Control-Allow-Origin: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestPreflightIsNeverGrantedWithKeysEither(t *testing.T) {
+	s := bare(t, Config{Keys: newKeys(t, true, "secret")})
+	r := httptest.NewRequest(http.MethodOptions, "/v1/chat/completions", nil)
+	r.Header.Set("Origin", "https://evil.example")
+	r.Header.Set("Access-Control-Request-Method", "POST")
+	w := httptest.NewRecorder()
+	s.http.Handler.ServeHTTP(w, r)
+	if w.Code != 405 || w.Header().Get("Access-Control-Allow-Origin") != "" || w.Header().Get("Allow") != "POST" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+func TestPanicsBecomeErrors(t *testing.T) {
+	logged := new(syncBuffer)
+	s := bare(t, Config{})
+	s.log = zerolog.New(logged)
+	for path, want := range map[string]string{
+		"/panic": `{"error":{"message":"the server made a mistake; its log has the request id","type":"api_error","param":null,"code":"internal_error"}}`,
+		"/late":  "data: {}\n\ndata: " + `{"error":{"message":"the server made a mistake; its log has the request id","type":"api_error","param":null,"code":"internal_error"}}` + "\n\n",
+	} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(w, r)
+		if got := w.Body.String(); got != want {
+			t.Errorf("%s: %s", path, got)
+		}
+		if status := map[string]int{"/panic": 500, "/late": 200}[path]; w.Code != status {
+			t.Errorf("%s: status %d", path, w.Code)
+		}
+	}
+	if log := logged.String(); !strings.Contains(log, "server_test.go") || strings.Contains(log, "SECRET") {
+		t.Errorf("log %s", log)
+	}
+}
+
+func TestPanicInATurnIsRecorded(t *testing.T) {
+	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
+	n.owner = nil
+	resp := n.post(ask("hi", ``))
+	if _, code, _ := errorCode(t, read(t, resp)); resp.StatusCode != 500 || code != "internal_error" {
+		t.Errorf("%d %s", resp.StatusCode, code)
+	}
+	if e := n.usage(1)[0]; e.Status != 500 || e.ErrorCode != "internal_error" {
+		t.Errorf("recorded %+v", e)
+	}
+}
+
+func TestInsaneRequestIDsAreReplaced(t *testing.T) {
+	s := bare(t, Config{})
+	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "a b": false, "a\x00": false, strings.Repeat("a", 129): false, "<script>": false} {
+		r := httptest.NewRequest(http.MethodGet, "/open", nil)
+		r.Host = "localhost"
+		r.Header["X-Request-Id"] = []string{sent}
+		w := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(w, r)
+		got := w.Header().Get("X-Request-Id")
+		if (got == sent) != kept || got == "" {
+			t.Errorf("%q became %q", sent, got)
+		}
+	}
+}
+
+func TestModels(t *testing.T) {
+	n := openNode(t, Config{Models: map[string]string{"gpt-4o": "sonnet", "claude-opus-4-6": "opus"}}, queue.OwnerConfig{}, echo)
+	get := func(path string, header ...string) string {
+		return read(t, n.do(testContext(t), http.MethodGet, path, "", header...))
+	}
+	var list struct {
+		Object string
+		Data   []struct{ ID string }
+	}
+	must(t, json.Unmarshal([]byte(get("/v1/models")), &list))
+	var ids []string
+	for _, m := range list.Data {
+		ids = append(ids, m.ID)
+	}
+	if got := strings.Join(ids, " "); got != "claude-opus-4-6 gpt-4o opus" || list.Object != "list" {
+		t.Errorf("models %s", got)
+	}
+	if got := get("/v1/models", "anthropic-version", "2023-06-01"); !strings.Contains(got, `"first_id":"claude-opus-4-6","last_id":"opus"`) {
+		t.Errorf("got %s", got)
+	}
+	if got := get("/v1/models/gpt-4o"); !strings.Contains(got, `"id":"gpt-4o","object":"model"`) {
+		t.Errorf("got %s", got)
+	}
+	if got := get("/v1/models/gpt-4o", "anthropic-version", "2023-06-01"); !strings.Contains(got, `"type":"model","id":"gpt-4o"`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	s := bare(t, Config{Models: map[string]string{"gpt-4o": "sonnet"}})
+	for id, want := range map[string]string{
+		"gpt-4o": "sonnet", "opus": "opus", "sonnet[1m]": "sonnet[1m]", "claude-opus-4-6": "claude-opus-4-6", "claude-sonnet-4-5@20250929": "claude-sonnet-4-5@20250929",
+		"claude-opus-4-6[1m]": "claude-opus-4-6[1m]", "gpt-5": "", "claude-": "", "claude-Opus": "", "claude-a b": "", "claude-a\n": "", "--help": "", "claude-" + strings.Repeat("a", 122): "",
+	} {
+		got, err := s.resolve(id)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v, want %q", id, got, err, want)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	n := openNode(t, Config{Version: "1.2.3"}, queue.OwnerConfig{}, echo)
+	resp := n.do(testContext(t), http.MethodGet, "/health", "")
+	if body := read(t, resp); resp.StatusCode != 200 || !strings.Contains(body, `"status":"ok","provider":"claude-code-cli"`) || !strings.Contains(body, `"name":"bench","state":"ok","slots":64`) || !strings.Contains(body, `"version":"1.2.3"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+func TestHealthWithoutWorker(t *testing.T) {
+	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
+	resp := n.do(testContext(t), http.MethodGet, "/health", "")
+	if body := read(t, resp); resp.StatusCode != 503 || !strings.Contains(body, `"reason":"no worker is connected"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+func TestHealthOfAWorker(t *testing.T) {
+	for name, tc := range map[string]struct {
+		info          string
+		draining      bool
+		state, reason string
+	}{
+		"signed in":  {`{"signed_in":true}`, false, "ok", ""},
+		"silent":     {``, false, "ok", ""},
+		"signed out": {`{"signed_in":false}`, false, "unavailable", "the CLI is not signed in"},
+		"broken":     {`{"signed_in":true,"reason":"the CLI is too old"}`, false, "unavailable", "the CLI is too old"},
+		"draining":   {`{"signed_in":true}`, true, "draining", ""},
+	} {
+		h := healthOf(queue.WorkerInfo{Draining: tc.draining, Info: json.RawMessage(tc.info)})
+		if h.State != tc.state || h.Reason != tc.reason {
+			t.Errorf("%s: got %+v", name, h)
+		}
+	}
+}
+
+func TestWhoIsOnThisMachine(t *testing.T) {
+	for name, tc := range map[string]struct {
+		addr, header string
+		want         bool
+	}{
+		"IPv4": {"127.0.0.1:1", "", true}, "IPv6": {"[::1]:1", "", true}, "another machine": {"10.0.0.1:1", "", false}, "behind a proxy": {"127.0.0.1:1", "X-Forwarded-For", false}, "nonsense": {"x", "", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/health", nil)
+		r.RemoteAddr = tc.addr
+		if tc.header != "" {
+			r.Header.Set(tc.header, "10.0.0.1")
+		}
+		if got := fromLoopback(r); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestTakenPortIsAnError(t *testing.T) {
+	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
+	if err := bare(t, Config{}).Open(n.Addr().String()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestErrorsOfTheQueueAreTold(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{queue.ErrQueueFull{RetryAfter: 1}, "queue_full"}, {queue.ErrNoWorker, "no_worker"}, {queue.ErrDeadline, "no_worker"}, {queue.ErrStopping, "no_worker"},
+		{queue.ErrWorkerLost, "worker_failed"}, {queue.ErrSlowClient, "cancelled"}, {queue.ErrCancelled, "cancelled"}, {workerFailed(io.ErrUnexpectedEOF), "worker_failed"}, {errors.New("x"), "internal_error"},
+	} {
+		if got := new(exchange).failureOf(tc.err).Code; got != tc.want {
+			t.Errorf("%v: %s, want %s", tc.err, got, tc.want)
+		}
+	}
+}
