@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// Config is everything an operator can set.
+//
+// The tags are the whole schema: koanf is the key, min and max bound a number, oneof lists the words allowed,
+// and secret marks what must not reach an error or a log line ("login" hides only the user info of a URL).
+// A map[string]string is a table whose entries the operator names; an entry adds to the defaults or replaces one.
+type Config struct {
+	Host    string            `koanf:"host"`
+	Port    int               `koanf:"port" max:"65535"` // 0 picks a free one
+	DataDir string            `koanf:"data_dir"`
+	Auth    AuthConfig        `koanf:"auth"`
+	Models  map[string]string `koanf:"models"` // id a client asks for → model the CLI runs
+	Queue   QueueConfig       `koanf:"queue"`
+	NATS    NATSConfig        `koanf:"nats"`
+	Worker  WorkerConfig      `koanf:"worker"`
+	Log     LogConfig         `koanf:"log"`
+}
+
+// AuthConfig says who may call.
+type AuthConfig struct {
+	Enabled bool     `koanf:"enabled"`
+	APIKeys []string `koanf:"api_keys" secret:"all"` // as clients send them, or sha256:<hex of the key's hash>
+}
+
+// QueueConfig bounds how long and how many requests wait.
+type QueueConfig struct {
+	Timeout          time.Duration `koanf:"timeout"`
+	StickyWait       time.Duration `koanf:"sticky_wait"`
+	MaxWaiting       int           `koanf:"max_waiting" min:"1"`
+	MaxWaitingPerKey int           `koanf:"max_waiting_per_key" min:"1"`
+	MaxAttempts      int           `koanf:"max_attempts" min:"1"`
+}
+
+// NATSConfig is the broker: an embedded one, or the cluster at URL.
+type NATSConfig struct {
+	URL         string `koanf:"url" secret:"login"`
+	Listen      string `koanf:"listen"`     // "" opens no listener: only this process can connect
+	Store       string `koanf:"store"`      // LoadConfig fills in <data_dir>/nats
+	TokenFile   string `koanf:"token_file"` // LoadConfig fills in <data_dir>/nats.token
+	Credentials string `koanf:"credentials" secret:"all"`
+}
+
+// WorkerConfig bounds what this machine runs.
+type WorkerConfig struct {
+	Name              string        `koanf:"name"` // LoadConfig fills in the host's name
+	Pools             []string      `koanf:"pools"`
+	Slots             int           `koanf:"slots"`                // 0: as many as MemoryLimit has room for
+	MaxSessions       int           `koanf:"max_sessions"`         // 0: as many as slots
+	MaxSessionsPerKey int           `koanf:"max_sessions_per_key"` // 0: half of MaxSessions
+	MemoryLimit       Memory        `koanf:"memory_limit"`
+	IdleTTL           time.Duration `koanf:"idle_ttl"`
+	Spares            int           `koanf:"spares"`
+	DrainTimeout      time.Duration `koanf:"drain_timeout"`
+	CLI               CLIConfig     `koanf:"cli"`
+}
+
+// CLIConfig is how the worker starts the CLI and how long it waits for it.
+type CLIConfig struct {
+	Path             string            `koanf:"path"`
+	Env              map[string]string `koanf:"env" secret:"all"`
+	ConfigDir        string            `koanf:"config_dir"` // "": the operator's own
+	Cwd              string            `koanf:"cwd"`        // "": an empty folder
+	StartTimeout     time.Duration     `koanf:"start_timeout"`
+	FirstByteTimeout time.Duration     `koanf:"first_byte_timeout"`
+	IdleTimeout      time.Duration     `koanf:"idle_timeout"`
+	TurnTimeout      time.Duration     `koanf:"turn_timeout"`
+}
+
+// LogConfig is what is logged, and in which form.
+type LogConfig struct {
+	Level  string `koanf:"level" oneof:"trace debug info warn error"`
+	Format string `koanf:"format" oneof:"auto console json"`
+}
+
+func defaultConfig() Config {
+	return Config{
+		Host:    "127.0.0.1",
+		Port:    3456,
+		DataDir: "data",
+		Models: map[string]string{
+			"claude-opus-4":     "opus",
+			"claude-opus-4-6":   "opus",
+			"claude-sonnet-4":   "sonnet",
+			"claude-sonnet-4-6": "sonnet",
+			"claude-haiku-4":    "haiku",
+		},
+		Queue: QueueConfig{
+			Timeout:          120 * time.Second,
+			StickyWait:       750 * time.Millisecond,
+			MaxWaiting:       2000,
+			MaxWaitingPerKey: 256,
+			MaxAttempts:      3,
+		},
+		NATS: NATSConfig{Listen: "127.0.0.1:4222"},
+		Worker: WorkerConfig{
+			Pools:        []string{"default"},
+			MemoryLimit:  Memory{Percent: 60},
+			IdleTTL:      10 * time.Minute,
+			Spares:       1,
+			DrainTimeout: 60 * time.Second,
+			CLI: CLIConfig{
+				Path:             "claude",
+				StartTimeout:     10 * time.Second,
+				FirstByteTimeout: 120 * time.Second,
+				IdleTimeout:      300 * time.Second,
+				TurnTimeout:      30 * time.Minute,
+			},
+		},
+		Log: LogConfig{Level: "info", Format: "auto"},
+	}
+}
+
+// LoadConfig merges, weakest first: the defaults, the file, the MAXRELAY_ variables of environ, the flags.
+// Its error names every bad setting it found and where each stands, one a line, and holds no secret.
+func LoadConfig(flags *pflag.FlagSet, environ []string) (Config, error) {
+	file, fileErr := fileSettings(flags, environ)
+	variables, variablesErr := environSettings(environ)
+	options, optionsErr := flagSettings(flags)
+	if err := errors.Join(fileErr, variablesErr, optionsErr); err != nil {
+		return Config{}, err
+	}
+
+	origins := origins{}
+	// No key holds the delimiter, unlike a dot, which model ids are full of.
+	merged := koanf.New("\x00")
+	for _, source := range [][]setting{defaultSettings(), file, variables, options} {
+		if err := merged.Load(confmap.Provider(tree(source), ""), nil); err != nil {
+			return Config{}, fmt.Errorf("merge the configuration: %w", err)
+		}
+		origins.add(source)
+	}
+	var c Config
+	if err := merged.Unmarshal("", &c); err != nil {
+		return Config{}, fmt.Errorf("read the merged configuration: %w", err)
+	}
+	if err := c.check(origins); err != nil {
+		return Config{}, err
+	}
+	c.derive()
+	return c, nil
+}
+
+// derive fills in the defaults that depend on another key or on the machine.
+func (c *Config) derive() {
+	c.NATS.Store = cmp.Or(c.NATS.Store, filepath.Join(c.DataDir, "nats"))
+	c.NATS.TokenFile = cmp.Or(c.NATS.TokenFile, filepath.Join(c.DataDir, "nats.token"))
+	if c.Worker.Name == "" {
+		host, _ := os.Hostname() // a machine without a name still gets a label
+		c.Worker.Name = cmp.Or(host, "worker")
+	}
+}

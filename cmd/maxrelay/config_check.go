@@ -1,0 +1,166 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// origins tells for each key, a table's entry included, where its value came from.
+type origins map[string]origin
+
+func (o origins) add(source []setting) {
+	for _, s := range source {
+		o[entryName(s.key.name(), s.entry)] = s.origin
+	}
+}
+
+func entryName(key, entry string) string {
+	if entry == "" {
+		return key
+	}
+	return key + "." + entry
+}
+
+// of names the key itself for a default, which stands nowhere.
+func (o origins) of(key string) origin {
+	at := o[key]
+	if at.where == "" {
+		at.where = key
+	}
+	return at
+}
+
+// check looks at what no single key's type can tell. Its errors complete a sentence like parseValue's.
+func (c Config) check(from origins) error {
+	var errs []error
+	text := func(key, value string, check func(string) error) {
+		at := from.of(key)
+		if err := check(value); err != nil {
+			errs = append(errs, at.errorf("%s %w", at.show(value), err))
+		}
+	}
+	text("host", c.Host, c.checkHost)
+	text("data_dir", c.DataDir, checkGiven)
+	text("nats.url", c.NATS.URL, checkBrokers)
+	text("nats.listen", c.NATS.Listen, checkListen)
+	text("worker.cli.path", c.Worker.CLI.Path, checkGiven)
+	for _, id := range slices.Sorted(maps.Keys(c.Models)) {
+		text(entryName("models", id), id, checkWord)
+		text(entryName("models", id), c.Models[id], checkWord)
+	}
+	for _, pool := range c.Worker.Pools {
+		text("worker.pools", pool, checkPool)
+	}
+	if len(c.Worker.Pools) == 0 {
+		errs = append(errs, from.of("worker.pools").errorf("the worker needs at least one pool"))
+	}
+	for i, key := range c.Auth.APIKeys {
+		if err := checkAPIKey(key); err != nil {
+			errs = append(errs, from.of("auth.api_keys").errorf("key %d %w", i+1, err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Worker.CLI.Env)) {
+		if err := checkVariable(name, c.Worker.CLI.Env[name]); err != nil {
+			errs = append(errs, from.of(entryName("worker.cli.env", name)).errorf("%w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkGiven(text string) error {
+	if text == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+// checkHost counts a name other than localhost as open, since what it resolves to may change.
+func (c Config) checkHost(host string) error {
+	address, err := netip.ParseAddr(host)
+	switch {
+	case err != nil && !hostName.MatchString(host):
+		return errors.New("is not an address or host name (the port has its own key)")
+	case c.Auth.Enabled || host == "localhost" || address.IsLoopback():
+		return nil
+	}
+	return errors.New("is open to other machines while auth.enabled is false: " +
+		"set auth.enabled and auth.api_keys, or serve on 127.0.0.1")
+}
+
+// checkBrokers takes a list, as NATS clients do.
+func checkBrokers(list string) error {
+	for _, text := range splitList(list) {
+		// url.Parse's own error repeats the URL with its password.
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return errors.New("is not a URL like nats://host:4222")
+		}
+	}
+	return nil
+}
+
+func checkListen(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return errors.New("is not an address like 127.0.0.1:4222")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("has no port between 0 and 65535")
+	}
+	return nil
+}
+
+func checkWord(text string) error {
+	if text == "" || strings.ContainsFunc(text, isSpaceOrControl) {
+		return errors.New("is not a model's name: it must not be empty or hold spaces")
+	}
+	return nil
+}
+
+func isSpaceOrControl(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// A pool's name becomes a token of a NATS subject.
+var poolName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func checkPool(name string) error {
+	if !poolName.MatchString(name) {
+		return errors.New("is not a pool's name: letters, digits, - and _ only")
+	}
+	return nil
+}
+
+const hashedKey = "sha256:"
+
+func checkAPIKey(key string) error {
+	if digits, ok := strings.CutPrefix(key, hashedKey); ok {
+		if sum, err := hex.DecodeString(digits); err != nil || len(sum) != 32 {
+			return fmt.Errorf("needs 64 hex digits after %s", hashedKey)
+		}
+		return nil
+	}
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return isSpaceOrControl(r) || r > 0x7e }) {
+		return errors.New("cannot be sent in a header: it is empty, or holds spaces or letters outside ASCII")
+	}
+	return nil
+}
+
+func checkVariable(name, value string) error {
+	if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") {
+		return errors.New("is not a variable that a process can be given")
+	}
+	return nil
+}

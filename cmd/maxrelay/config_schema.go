@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+const envPrefix = "MAXRELAY_"
+
+// configKey is one key of the configuration, a leaf of Config.
+type configKey struct {
+	path  []string // queue, timeout
+	field []int    // of Config, for reflect's FieldByIndex
+	typ   reflect.Type
+	tag   reflect.StructTag
+}
+
+// configKeys is every key, in Config's order.
+var configKeys = keysOf(reflect.TypeFor[Config](), nil, nil)
+
+func keysOf(section reflect.Type, path []string, index []int) []configKey {
+	var keys []configKey
+	for i := range section.NumField() {
+		f := section.Field(i)
+		path := append(slices.Clip(path), f.Tag.Get("koanf"))
+		index := append(slices.Clip(index), i)
+		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Memory]() {
+			keys = append(keys, keysOf(f.Type, path, index)...)
+			continue
+		}
+		keys = append(keys, configKey{path: path, field: index, typ: f.Type, tag: f.Tag})
+	}
+	return keys
+}
+
+// name is the key as people write it: queue.timeout.
+func (k configKey) name() string { return strings.Join(k.path, ".") }
+
+// variable is the key's environment variable: MAXRELAY_QUEUE_TIMEOUT.
+func (k configKey) variable() string {
+	return envPrefix + strings.ToUpper(strings.Join(k.path, "_"))
+}
+
+// isTable tells that the operator names the entries below the key.
+func (k configKey) isTable() bool { return k.typ.Kind() == reflect.Map }
+
+func (k configKey) isList() bool { return k.typ.Kind() == reflect.Slice }
+
+func (k configKey) isSecret() bool { return k.tag.Get("secret") != "" }
+
+// valueIn returns the key's value in c.
+func (k configKey) valueIn(c Config) any {
+	return reflect.ValueOf(c).FieldByIndex(k.field).Interface()
+}
+
+// entries returns the key's values in c: one without an entry's name, or a table's, sorted by name.
+func (k configKey) entries(c Config) iter.Seq2[string, any] {
+	return func(yield func(entry string, value any) bool) {
+		table, ok := k.valueIn(c).(map[string]string)
+		if !ok {
+			yield("", k.valueIn(c))
+			return
+		}
+		for _, entry := range slices.Sorted(maps.Keys(table)) {
+			if !yield(entry, table[entry]) {
+				return
+			}
+		}
+	}
+}
+
+// findKey resolves a flat name. The known names decide where one part ends, since keys hold underscores and
+// entries may hold anything: spell is how a key is written there, separator what stands before an entry.
+func findKey(name, separator string, spell func(configKey) string) (k configKey, entry string, err error) {
+	for _, k := range configKeys {
+		entry, inside := strings.CutPrefix(name, spell(k)+separator)
+		switch {
+		case k.isTable() && inside && entry != "":
+			return k, entry, nil
+		case k.isTable() && (inside || name == spell(k)):
+			return configKey{}, "", fmt.Errorf("names no entry, write %s%s<name>", spell(k), separator)
+		case name == spell(k):
+			return k, "", nil
+		}
+	}
+	return configKey{}, "", fmt.Errorf("unknown key%s", didYouMean(name, separator, spell))
+}
+
+// didYouMean is the hint that goes with an unknown name, empty when nothing is like it.
+func didYouMean(name, separator string, spell func(configKey) string) string {
+	best, least := "", 2+len(name)/3
+	for _, k := range configKeys {
+		for depth := range k.path {
+			candidate := spell(configKey{path: k.path[:depth+1]})
+			if name == candidate {
+				return " (a section: name one of its keys)"
+			}
+			if d := unlikeness(name, candidate, separator); d < least {
+				best, least = candidate, d
+			}
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", best)
+}
+
+// unlikeness also sees a right word in the wrong section, which in YAML is a slip of the indentation.
+func unlikeness(name, candidate, separator string) int {
+	whole := editDistance(name, candidate)
+	if separator != "." {
+		return whole
+	}
+	lastOf := func(s string) string { return s[strings.LastIndex(s, ".")+1:] }
+	return min(whole, 1+editDistance(lastOf(name), lastOf(candidate)))
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"maxrelay/session"
+	"maxrelay/session/selftest"
+)
+
+func doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Check this machine: CLI, sign-in, isolation, ports, folders", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := LoadConfig(c.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			return doctor(c.Context(), cfg, c.OutOrStdout())
+		},
+	}
+}
+
+// errUnwell is the doctor's exit: what is wrong has been said line by line.
+var errUnwell = errors.New("something has to be mended first")
+
+// findings are a doctor's lines.
+type findings struct {
+	out  io.Writer
+	sick bool
+}
+
+func (f *findings) ok(format string, args ...any) { fmt.Fprintf(f.out, "ok    "+format+"\n", args...) }
+func (f *findings) note(format string, args ...any) {
+	fmt.Fprintf(f.out, "note  "+format+"\n", args...)
+}
+func (f *findings) bad(format string, args ...any) {
+	f.sick = true
+	fmt.Fprintf(f.out, "FAIL  "+format+"\n", args...)
+}
+
+func (f *findings) check(name string, err error) {
+	if err != nil {
+		f.bad("%s: %v", name, err)
+		return
+	}
+	f.ok("%s", name)
+}
+
+// doctor says what is well and what is not, and fails if anything is not.
+func doctor(ctx context.Context, cfg Config, out io.Writer) error {
+	f := &findings{out: out}
+	f.check("data folder "+cfg.DataDir+" is writable", writable(cfg.DataDir))
+	f.check("HTTP address is free", free(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))))
+	if cfg.NATS.URL == "" && cfg.NATS.Listen != "" {
+		f.check("broker address is free", free(cfg.NATS.Listen))
+	}
+	f.examineCLI(ctx, cfg)
+	if f.sick {
+		return errUnwell
+	}
+	return nil
+}
+
+func (f *findings) examineCLI(ctx context.Context, cfg Config) {
+	wc, err := workerConfig(cfg)
+	if err != nil {
+		f.bad("worker: %v", err)
+		return
+	}
+	path, err := exec.LookPath(wc.Session.Path)
+	if err != nil {
+		f.bad("claude CLI: %v; install it with `npm install -g @anthropic-ai/claude-code`, or set worker.cli.path", err)
+		return
+	}
+	id, err := session.Probe(ctx, wc.Session)
+	if err != nil {
+		f.bad("claude CLI %s: %v", path, err)
+		return
+	}
+	f.ok("claude CLI %s, version %s", path, id.Version)
+	if id.Version != session.TestedCLI {
+		f.note("maxrelay is tested with version %s", session.TestedCLI)
+	}
+	if id.SignedIn {
+		f.ok("signed in (%s)", id.Provider)
+	} else {
+		f.bad("not signed in: run `claude` here and log in, or give the worker an API key; see README, \"Terms\"")
+	}
+	f.note("%d turns at a time, at most %d sessions", wc.Slots, wc.Session.MaxSessions)
+	f.examineIsolation(ctx, cfg, wc.Session)
+}
+
+func (f *findings) examineIsolation(ctx context.Context, cfg Config, sc session.Config) {
+	checks, err := selftest.Run(ctx, sc, cfg.DataDir)
+	if err != nil {
+		f.bad("isolation: %v", err)
+		return
+	}
+	for _, c := range checks {
+		f.check("isolation: "+c.Name, c.Err)
+	}
+}
+
+// writable makes the folder if it is not there and a file in it.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, "doctor-")
+	if err != nil {
+		return err
+	}
+	file.Close()
+	return os.Remove(file.Name())
+}
+
+func free(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}

@@ -1,0 +1,90 @@
+// Command maxrelay turns claude CLI processes into an OpenAI-compatible API.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	collectLess()
+	ctx, stop := context.WithCancelCause(context.Background())
+	go watchSignals(stop)
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "maxrelay:", err)
+		os.Exit(1)
+	}
+}
+
+// collectLess lets the heap grow to five times what lives. That is a few MB here, which
+// Go would otherwise collect several times a turn.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
+// watchSignals begins a drain at the first signal and ends the program at the second.
+// Children die with the program, whatever way it ends.
+func watchSignals(stop context.CancelCauseFunc) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	stop(fmt.Errorf("received %s", <-signals))
+	<-signals
+	os.Exit(130)
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "maxrelay",
+		Short:         "Turn claude CLI processes into an OpenAI-compatible API",
+		Long:          "Turn claude CLI processes into an OpenAI-compatible API.\n\nWithout a command it serves: API, embedded broker and a worker in one process.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          running(serve),
+	}
+	registerFlags(root.PersistentFlags())
+	root.AddCommand(
+		&cobra.Command{Use: "serve", Short: "API, embedded broker and a worker in one process", Args: cobra.NoArgs, RunE: running(serve)},
+		&cobra.Command{Use: "api", Short: "API and broker; workers join over the network", Args: cobra.NoArgs, RunE: running(apiNode)},
+		&cobra.Command{Use: "worker", Short: "A worker that takes jobs from a broker", Args: cobra.NoArgs, RunE: running(workerNode)},
+		demoCommand(),
+		doctorCommand(),
+		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintln(c.OutOrStdout(), "maxrelay", version)
+		}},
+	)
+	return root
+}
+
+// running makes a command of a program: it reads the configuration, opens the parts,
+// and closes them when the command's context ends.
+func running(open func(context.Context, *program) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, _ []string) error {
+		cfg, err := LoadConfig(c.Flags(), os.Environ())
+		if err != nil {
+			return err
+		}
+		p := newProgram(cfg, newLogger(cfg.Log, os.Stderr))
+		defer p.close()
+		if err := open(c.Context(), p); err != nil {
+			if c.Context().Err() != nil {
+				return nil // told to stop while starting
+			}
+			return err
+		}
+		<-c.Context().Done()
+		p.log.Info().AnErr("cause", context.Cause(c.Context())).Dur("drain_timeout", cfg.Worker.DrainTimeout).Msg("stopping")
+		return nil
+	}
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"maxrelay/session/claudetest"
+)
+
+// asProgram makes the test binary be maxrelay, so that tests can start, signal and kill
+// it as processes of their own.
+const asProgram = "MAXRELAY_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	claudetest.Main()
+	if os.Getenv(asProgram) != "" {
+		os.Unsetenv(asProgram) // no variable of the configuration
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}

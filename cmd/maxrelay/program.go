@@ -1,0 +1,263 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"maxrelay/api"
+	"maxrelay/api/key"
+	"maxrelay/queue"
+	"maxrelay/session"
+	"maxrelay/stats"
+	"maxrelay/worker"
+)
+
+// program is the parts that run, closed in the reverse of the order they were opened
+// in: first the intake, last the broker.
+type program struct {
+	cfg   Config
+	log   zerolog.Logger
+	parts []part
+
+	broker *queue.Broker
+	owner  *queue.Owner
+	worker *worker.Worker
+	http   *api.Server
+}
+
+// part is something open. close may take until its context ends to let work finish;
+// then it gives the work up.
+type part struct {
+	name  string
+	close func(context.Context)
+}
+
+func newProgram(cfg Config, log zerolog.Logger) *program {
+	return &program{cfg: cfg, log: log}
+}
+
+func (p *program) opened(name string, close func(context.Context)) {
+	p.log.Debug().Str("part", name).Msg("open")
+	p.parts = append(p.parts, part{name, close})
+}
+
+// close lets running turns finish within the drain timeout.
+func (p *program) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Worker.DrainTimeout)
+	defer cancel()
+	for i := len(p.parts) - 1; i >= 0; i-- {
+		p.log.Debug().Str("part", p.parts[i].name).Msg("close")
+		p.parts[i].close(ctx)
+	}
+	p.parts = nil
+}
+
+// serve is everything on one machine.
+func serve(ctx context.Context, p *program) error {
+	if err := p.openBroker(ctx); err != nil {
+		return err
+	}
+	if err := p.openOwner(ctx); err != nil {
+		return err
+	}
+	nc, err := p.connect("worker-" + p.cfg.Worker.Name)
+	if err != nil {
+		return err
+	}
+	if err := p.openWorker(ctx, nc); err != nil {
+		return err
+	}
+	return p.openAPI(ctx)
+}
+
+// apiNode is the API with its broker; workers come over the network.
+func apiNode(ctx context.Context, p *program) error {
+	if err := p.openBroker(ctx); err != nil {
+		return err
+	}
+	if err := p.openOwner(ctx); err != nil {
+		return err
+	}
+	return p.openAPI(ctx)
+}
+
+// workerNode joins the broker of an API node on this machine, or the one at nats.url.
+func workerNode(ctx context.Context, p *program) error {
+	url := cmp.Or(p.cfg.NATS.URL, "nats://"+p.cfg.NATS.Listen)
+	opts := queue.DialOptions{Name: "worker-" + p.cfg.Worker.Name, Credentials: p.cfg.NATS.Credentials, Log: p.log}
+	if opts.Credentials == "" {
+		opts.TokenFile = p.cfg.NATS.TokenFile
+	}
+	nc, err := queue.Dial(url, opts)
+	if err != nil {
+		return err
+	}
+	p.opened("connection", func(context.Context) { nc.Close() })
+	return p.openWorker(ctx, nc)
+}
+
+func (p *program) openBroker(ctx context.Context) (err error) {
+	if err := os.MkdirAll(p.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	n := p.cfg.NATS
+	p.broker, err = queue.OpenBroker(ctx, queue.BrokerConfig{
+		URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, StoreDir: n.Store, TokenFile: n.TokenFile}, p.log)
+	if err != nil {
+		return err
+	}
+	p.opened("broker", func(context.Context) { p.broker.Close() })
+	if addr := p.broker.Addr(); addr != nil {
+		p.log.Info().Stringer("address", addr).Msg("broker listens for workers")
+	}
+	return nil
+}
+
+func (p *program) connect(name string) (*nats.Conn, error) {
+	nc, err := p.broker.Connect(name)
+	if err != nil {
+		return nil, err
+	}
+	p.opened("connection "+name, func(context.Context) { nc.Close() })
+	return nc, nil
+}
+
+func (p *program) openOwner(ctx context.Context) error {
+	nc, err := p.connect("api")
+	if err != nil {
+		return err
+	}
+	q := p.cfg.Queue
+	p.owner, err = queue.NewOwner(ctx, nc, p.broker.Disconnects(), queue.OwnerConfig{
+		StickyWait: q.StickyWait, QueueTimeout: q.Timeout, MaxWaiting: q.MaxWaiting,
+		MaxWaitingPerKey: q.MaxWaitingPerKey, MaxAttempts: q.MaxAttempts}, p.log)
+	if err != nil {
+		return err
+	}
+	p.opened("owner", p.owner.Close)
+	return nil
+}
+
+func (p *program) openWorker(ctx context.Context, nc *nats.Conn) error {
+	cfg, err := workerConfig(p.cfg)
+	if err != nil {
+		return err
+	}
+	p.worker, err = worker.Open(ctx, nc, cfg, p.log)
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	p.opened("worker", func(ctx context.Context) {
+		if err := p.worker.Drain(ctx); err != nil {
+			p.log.Warn().Err(err).Msg("turns were interrupted")
+		}
+		p.worker.Close()
+	})
+	return nil
+}
+
+func (p *program) openAPI(ctx context.Context) error {
+	nc, err := p.connect("stats")
+	if err != nil {
+		return err
+	}
+	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{}, p.log)
+	if err != nil {
+		return err
+	}
+	keys, err := key.New(p.cfg.Auth.APIKeys, p.cfg.Auth.Enabled, defaultPool)
+	if err != nil {
+		return fmt.Errorf("auth.api_keys: %w", err)
+	}
+	p.http, err = api.New(api.Config{Version: version, Keys: keys, Pool: defaultPool, Host: p.cfg.Host, Models: p.cfg.Models,
+		TurnTimeout: p.cfg.Worker.CLI.TurnTimeout}, p.owner, recorder, p.log)
+	if err != nil {
+		return err
+	}
+	if err := p.http.Open(net.JoinHostPort(p.cfg.Host, strconv.Itoa(p.cfg.Port))); err != nil {
+		return err
+	}
+	p.opened("http", func(ctx context.Context) {
+		if err := p.http.Close(ctx); err != nil {
+			p.log.Warn().Err(err).Msg("requests were cut off")
+		}
+	})
+	p.log.Info().Str("url", p.http.URL()).Str("version", version).Msg("maxrelay serves")
+	return nil
+}
+
+// workerConfig turns the configuration file's words into the worker's.
+func workerConfig(cfg Config) (worker.Config, error) {
+	w := cfg.Worker
+	cwd, err := childDir(cfg)
+	if err != nil {
+		return worker.Config{}, err
+	}
+	slots := cmp.Or(w.Slots, slotsFor(w.MemoryLimit.Of(totalMemory())))
+	sessions := cmp.Or(w.MaxSessions, slots)
+	return worker.Config{
+		Name: w.Name, Pools: w.Pools, Slots: min(slots, sessions),
+		Session: session.Config{
+			Path: executable(w.CLI.Path), Env: session.Environ(os.Environ(), w.CLI.ConfigDir, w.CLI.Env), Cwd: cwd,
+			MaxSessions: sessions, MaxSessionsPerKey: w.MaxSessionsPerKey, Spares: min(w.Spares, sessions),
+			IdleTTL: w.IdleTTL, StartTimeout: w.CLI.StartTimeout, FirstByteTimeout: w.CLI.FirstByteTimeout,
+			IdleTimeout: w.CLI.IdleTimeout, TurnTimeout: w.CLI.TurnTimeout,
+		},
+	}, nil
+}
+
+// executable makes the CLI's path absolute, because children run in another folder. A
+// path that leads nowhere stays as it is: starting it will say so.
+func executable(path string) string {
+	found, err := exec.LookPath(path)
+	if err != nil {
+		return path
+	}
+	abs, err := filepath.Abs(found)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+// defaultPool is whose workers serve every key.
+const defaultPool = "default"
+
+// sessionMemory is what one used CLI process takes: 120–180 MB, Claude Code 2.1.330.
+const sessionMemory = 150 << 20
+
+func slotsFor(memory int64) int {
+	return int(min(64, max(1, memory/sessionMemory)))
+}
+
+// childDir is where CLI processes run: a folder that is empty and whose name tells
+// nothing, because the model is told its path.
+func childDir(cfg Config) (string, error) {
+	if dir := cfg.Worker.CLI.Cwd; dir != "" {
+		return dir, nil
+	}
+	if entries, err := os.ReadDir("/var/empty"); err == nil && len(entries) == 0 {
+		return "/var/empty", nil
+	}
+	dir, err := filepath.Abs(filepath.Join(cfg.DataDir, "empty"))
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("working folder of the CLI: %w", err)
+	}
+	return dir, os.Chmod(dir, 0o555)
+}
+
+// elapsed rounds for people.
+func elapsed(since time.Time) time.Duration { return time.Since(since).Round(100 * time.Microsecond) }
