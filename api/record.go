@@ -29,7 +29,7 @@ func (t *turn) event() stats.Event {
 		Status: t.x.status, ErrorCode: t.x.code,
 		Session: t.session, Worker: t.workerID, Attempts: t.attempt,
 		QueueMS: t.waited.Milliseconds(), DurationMS: time.Since(t.x.start).Milliseconds(),
-		Usage: t.usage().Plus(t.former), Estimated: t.guessed || t.former != chat.Usage{},
+		Usage: t.usage().Plus(t.former), Estimated: t.guessed || t.partial,
 		RequestBytes: int64(t.q.size), ResponseBytes: t.x.sent,
 	}
 	if !t.first.IsZero() {

@@ -37,6 +37,7 @@ type turn struct {
 	said     strings.Builder
 
 	former  chat.Usage    // what attempts that failed are known to have used
+	partial bool          // they may have used more
 	outcome *chat.Outcome // nil until the end
 	counted *chat.Usage   // usage's result
 	guessed bool          // usage had to estimate
@@ -54,6 +55,7 @@ func (t *turn) ended() bool { return t.outcome != nil }
 // next waits for the turn's next events.
 func (t *turn) next(ctx context.Context) (step, error) {
 	b, err := t.call.Next(ctx)
+	t.account(b)
 	if errors.Is(err, queue.ErrDeadline) && t.attempt > 0 {
 		return step{}, &chat.Error{Code: chat.CodeTurnTimeout, Message: "the answer took longer than this server allows"}
 	}
@@ -84,9 +86,26 @@ func workerFailed(err error) error {
 	return errors.Join(&chat.Error{Code: chat.CodeWorkerFailed, Message: "the worker gave an answer this server does not understand"}, err)
 }
 
+// account adds what attempts that failed said to have used. One that was lost with its
+// worker said nothing: of it counts what its events told.
+func (t *turn) account(b queue.Batch) {
+	for _, data := range b.Former {
+		if o, err := chat.DecodeOutcome(data); err == nil {
+			t.formerly(o.Usage, o.Counted)
+		}
+	}
+}
+
+func (t *turn) formerly(u chat.Usage, counted bool) {
+	t.former = t.former.Plus(u)
+	t.partial = t.partial || !counted && u != chat.Usage{}
+}
+
 // grant begins an attempt and voids the former one, except for what it used.
 func (t *turn) grant(b queue.Batch) {
-	t.former = t.former.Plus(t.seen)
+	if b.Attempt-t.attempt > len(b.Former) {
+		t.formerly(t.seen, false)
+	}
 	t.attempt, t.worker, t.workerID, t.waited = b.Attempt, b.Worker, b.WorkerID, b.Waited
 	t.session, t.upstream, t.began, t.seen = "", "", false, chat.Usage{}
 	t.said.Reset()

@@ -8,8 +8,8 @@ import (
 // HoldingID names a process of this worker in the directory.
 type HoldingID string
 
-// announcements is what the owners are to be told next. Guarded by Worker.mu; the goroutine of announce is the only
-// one that publishes it, so that updates leave in the order of their numbers.
+// announcements is what the owners are to be told next. Guarded by Worker.mu; Worker.saying is held while it is
+// published, so that updates leave in the order of their numbers.
 type announcements struct {
 	chains  map[HoldingID]*chain
 	updates uint64    // number of the last directory update
@@ -125,9 +125,7 @@ func (w *Worker) announce() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
-		if w.nc.IsConnected() { // a hello follows the reconnect, and says it all
-			w.publishAnnouncements()
-		}
+		w.publishAnnouncements()
 		select {
 		case <-w.ctx.Done():
 			return
@@ -140,7 +138,14 @@ func (w *Worker) announce() {
 	}
 }
 
+// publishAnnouncements says what is due. The end of a task does so too: a client that has its answer may ask again at
+// once, and its owner must know by then who holds the conversation.
 func (w *Worker) publishAnnouncements() {
+	if !w.nc.IsConnected() { // a hello follows the reconnect, and says it all
+		return
+	}
+	w.saying.Lock()
+	defer w.saying.Unlock()
 	var info []byte
 	if w.cfg.Info != nil {
 		info = w.cfg.Info()

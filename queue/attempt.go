@@ -47,8 +47,11 @@ func (o *Owner) settleLocked(c *Call, end End) {
 		o.finishLocked(c, nil)
 		return
 	}
-	if end.Retry == RetryElsewhere {
+	if end.Retry != RetryLater {
 		c.avoid = append(c.avoid, c.worker.ID)
+	}
+	if len(end.Data) > 0 {
+		c.former = append(c.former, end.Data)
 	}
 	o.log.Info().Str("job", c.job.ID).Str("worker", c.worker.ID).Int("attempt", c.epoch).Dur("pause", delay).Msg("attempt failed, trying again")
 	o.againLocked(c, delay)
@@ -68,6 +71,11 @@ func (o *Owner) anotherLocked(c *Call, end End) (pause time.Duration, ok bool) {
 	switch end.Retry {
 	case RetryElsewhere:
 		return 0, o.othersLocked(c, c.worker.ID)
+	case RetryAnew:
+		if o.othersLocked(c, c.worker.ID) {
+			return 0, true
+		}
+		fallthrough
 	case RetryLater:
 		pause = max(backoff(c.epoch), end.RetryAfter)
 		return pause, c.job.Deadline.IsZero() || time.Now().Add(pause).Before(c.job.Deadline)

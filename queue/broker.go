@@ -93,7 +93,12 @@ func (b *Broker) reach(ctx context.Context) error {
 		return fmt.Errorf("reaching the broker: %w", err)
 	}
 	defer nc.Close()
-	return nc.FlushWithContext(ctx)
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("reaching the NATS server: %w", err)
+	}
+	return nil
 }
 
 func (b *Broker) embed(ctx context.Context) error {

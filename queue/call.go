@@ -69,6 +69,7 @@ type Call struct {
 	events   [][]byte
 	buffered int
 	withheld bool // events holds content
+	former   [][]byte
 	end      *End
 	endTaken bool
 	err      error
@@ -83,8 +84,8 @@ func newCall(o *Owner, job Job) *Call {
 	return c
 }
 
-// Next blocks until there is something to tell: a grant, events, or the end. After the end it returns io.EOF. It is
-// for one goroutine.
+// Next blocks until there is something to tell: a grant, events, or the end. After the end it returns io.EOF. With an
+// error, only the batch's Former may be set. It is for one goroutine.
 func (c *Call) Next(ctx context.Context) (Batch, error) {
 	for {
 		if b, ok, err := c.take(); ok || err != nil {
@@ -105,9 +106,13 @@ func (c *Call) take() (Batch, bool, error) {
 		if c.err == nil && c.endTaken {
 			return Batch{}, false, io.EOF
 		}
-		return Batch{}, false, c.err
+		b := Batch{Former: c.former}
+		if c.err != nil {
+			c.former = nil
+		}
+		return b, false, c.err
 	}
-	b := Batch{Attempt: c.epoch, Waited: c.waited, Events: c.events, End: c.end}
+	b := Batch{Attempt: c.epoch, Waited: c.waited, Events: c.events, End: c.end, Former: c.former}
 	if c.worker != nil {
 		b.Worker, b.WorkerID = c.worker.Name, c.worker.ID
 	}
@@ -115,7 +120,7 @@ func (c *Call) take() (Batch, bool, error) {
 		c.shown, c.job.Body = true, nil
 	}
 	c.endTaken = c.end != nil
-	c.announce, c.withheld, c.events, c.buffered = false, false, nil, 0
+	c.announce, c.withheld, c.events, c.buffered, c.former = false, false, nil, 0, nil
 	return b, true, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -188,6 +189,47 @@ func TestAFailedAttemptMayGoElsewhere(t *testing.T) {
 	for i := range 10 {
 		if r := read(t, submit(t, o, job("x"))); r.text != "x" || r.worker != "fresh" || r.err != nil {
 			t.Errorf("job %d: %+v", i, r)
+		}
+	}
+}
+
+func TestAFailedAttemptMayBeMadeAnew(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	o := startOwner(t, b, OwnerConfig{})
+	startWorker(t, b, WorkerConfig{Name: "crashing"}, func(ctx context.Context, task *Task) {
+		if task.Epoch == 1 {
+			task.End(End{Retry: RetryAnew, Data: []byte("crashed")})
+			return
+		}
+		echo(ctx, task)
+	})
+	awaitWorkers(t, o, 1)
+	c := submit(t, o, job("x"))
+	var former []string
+	for {
+		batch, err := c.Next(t.Context())
+		for _, data := range batch.Former {
+			former = append(former, string(data))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batch.End != nil {
+			if !batch.End.OK || batch.Attempt != 2 {
+				t.Errorf("on the only worker: %+v", batch)
+			}
+			break
+		}
+	}
+	if !slices.Equal(former, []string{"crashed"}) {
+		t.Errorf("ends of former attempts %q", former)
+	}
+	startWorker(t, b, WorkerConfig{Name: "sound"}, echo)
+	awaitWorkers(t, o, 2)
+	for i := range 10 {
+		if r := read(t, submit(t, o, job("x"))); r.text != "x" || r.worker != "sound" || r.err != nil {
+			t.Errorf("job %d beside another worker: %+v", i, r)
 		}
 	}
 }

@@ -56,7 +56,8 @@ type RetryKind int
 
 const (
 	RetryNo        RetryKind = iota
-	RetryElsewhere           // not on this worker
+	RetryElsewhere           // at once, and not on this worker
+	RetryAnew                // at once on another worker; on this one, after a pause, where there is no other
 	RetryLater               // after a pause, anywhere
 )
 
@@ -68,4 +69,8 @@ type Batch struct {
 	Waited   time.Duration // from Submit to the grant of this attempt
 	Events   [][]byte
 	End      *End // the last one
+
+	// Former holds the End.Data of attempts that failed and were followed by another one, in their order. It may come
+	// with an error of Next too. An attempt that was lost with its worker leaves none.
+	Former [][]byte
 }

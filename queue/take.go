@@ -68,11 +68,11 @@ func (w *Worker) take(t *Task) {
 	w.running.Go(t.send)
 	if err := w.body(t); err != nil {
 		w.log.Warn().Err(err).Str("job", t.Job).Msg("body not fetched")
-		t.End(End{Retry: RetryElsewhere})
+		t.End(End{Retry: RetryAnew})
 		return
 	}
 	w.handle(t.ctx, t)
-	t.End(End{Retry: RetryElsewhere}) // nothing when the handler has ended it
+	t.End(End{Retry: RetryAnew}) // nothing when the handler has ended it
 }
 
 // claim asks the owner for the job. It returns what to answer the broker when it is not ours.

@@ -186,6 +186,7 @@ func (t *Task) send() {
 		}
 		if end := s.flush(); end != nil {
 			t.acknowledge()
+			t.w.publishAnnouncements()
 			s.finish(*end)
 			return
 		}

@@ -77,6 +77,7 @@ type Worker struct {
 	closing sync.Once
 
 	announceNow chan struct{}
+	saying      sync.Mutex // taken before mu
 
 	mu       sync.Mutex // guards what follows
 	busy     int        // slots taken

@@ -187,11 +187,11 @@ func (w *Worker) end(out chat.Outcome) queue.End {
 	return e
 }
 
-// retry says which failures another attempt may heal: elsewhere, where this worker is
-// the trouble, or later, where the upstream is. A code that is not here fails the job.
-// A plain rate limit is the client's to wait for.
+// retry says which failures another attempt may heal: elsewhere, where this worker's
+// account is the trouble; anew, where its process was; later, where the upstream is. A
+// code that is not here fails the job. A plain rate limit is the client's to wait for.
 var retry = map[chat.Code]queue.RetryKind{
-	chat.CodeWorkerFailed: queue.RetryElsewhere,
+	chat.CodeWorkerFailed: queue.RetryAnew,
 	chat.CodeAccount:      queue.RetryElsewhere,
 	chat.CodeUsageLimit:   queue.RetryElsewhere,
 	chat.CodeUpstream:     queue.RetryLater,
