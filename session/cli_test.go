@@ -424,6 +424,27 @@ func TestTurnCancelledBeforeItStartsLeavesNothing(t *testing.T) {
 	c.mustSay("two", chat.SessionWarm)
 }
 
+func TestFirstTurnCancelledBeforeItStartsKeepsTheIdentity(t *testing.T) {
+	b := openReal(t)
+	c := b.talk("alice", "Be brief.")
+	ctx, cancel := context.WithCancel(t.Context())
+	aborted := *c.req
+	aborted.Messages = []chat.Message{chat.Text(chat.RoleUser, "never mind")}
+	a := b.watch(ctx, &aborted, func(e chat.Event) {
+		if e.Type == chat.EventTurn {
+			cancel() // nothing is written yet, not even initialize
+		}
+	})
+	if a.Error == nil || a.Error.Code != chat.CodeCancelled {
+		t.Fatalf("outcome %+v, want cancelled", a.Outcome)
+	}
+	c.mustSay("one", chat.SessionWarm)
+	all := b.api.Requests()
+	if sys := anthropictest.System(all[len(all)-1]); len(sys) != 1 || sys[0] != "Be brief." {
+		t.Errorf("system prompt %q", sys)
+	}
+}
+
 func TestUpstreamFailuresHaveTheirClassAndLeaveNothing(t *testing.T) {
 	b := openReal(t)
 	c := b.talk("alice", "s")
@@ -435,7 +456,7 @@ func TestUpstreamFailuresHaveTheirClassAndLeaveNothing(t *testing.T) {
 		words string
 	}{
 		"400":           {anthropictest.Status(400, "invalid_request_error", "bad thing in messages"), chat.CodeInvalid, 0, "bad thing in messages"},
-		"too long":      {anthropictest.Status(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), chat.CodeContextLength, 1, ""},
+		"too long":      {anthropictest.Status(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), chat.CodeContextLength, 0, ""}, // a process answers its first 400 with one more call
 		"401":           {anthropictest.Status(401, "authentication_error", "x-api-key sk-made-up"), chat.CodeAccount, 0, ""},
 		"403":           {anthropictest.Status(403, "permission_error", "no"), chat.CodeAccount, 0, ""},
 		"404":           {anthropictest.Status(404, "not_found_error", "model: x"), chat.CodeModelNotFound, 0, ""},

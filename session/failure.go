@@ -11,7 +11,7 @@ import (
 
 // explain turns what ended a turn into the error that its owner is told, nil for a
 // whole answer.
-func (t *turn) explain(ctx context.Context, err error) *chat.Error {
+func explain(ctx context.Context, err error) *chat.Error {
 	if err == nil {
 		return nil
 	}
@@ -22,7 +22,7 @@ func (t *turn) explain(ctx context.Context, err error) *chat.Error {
 		return e
 	}
 	switch {
-	case errors.Is(err, errStalled) && !time.Now().Before(t.silent):
+	case errors.Is(err, errTooLong):
 		return &chat.Error{Code: chat.CodeTurnTimeout, Message: "the answer took longer than a turn may take"}
 	case errors.Is(err, errStalled):
 		return &chat.Error{Code: chat.CodeUpstream, Message: "the model sent nothing for too long"}

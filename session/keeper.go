@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -9,25 +10,25 @@ import (
 // sessions that nobody has used for IdleTTL.
 func (p *Pool) keep(ctx context.Context) {
 	const soonest, latest = 500 * time.Millisecond, 30 * time.Second
-	pause := soonest // after a failed start; doubles while starts fail
+	pause := soonest        // after a failed start; doubles while starts fail
+	var notBefore time.Time // of the next start, whatever wakes the keeper
 	for ctx.Err() == nil {
-		var again <-chan time.Time
-		switch started, err := p.refill(ctx); {
-		case ctx.Err() != nil:
+		next := p.expire()
+		if wait := time.Until(notBefore); wait > 0 {
+			next = min(next, wait)
+		} else if started, err := p.refill(ctx); ctx.Err() != nil {
 			return
-		case err != nil:
+		} else if err != nil {
 			p.log.Warn().Err(err).Dur("retry_in", pause).Msg("no spare process")
-			again = time.After(pause)
+			notBefore, next = time.Now().Add(pause), min(next, pause)
 			pause = min(2*pause, latest)
-		case started:
+		} else if started {
 			pause = soonest
 			continue
-		default:
-			again = time.After(p.expire())
 		}
 		select {
 		case <-ctx.Done():
-		case <-again:
+		case <-time.After(next):
 		case <-p.wake:
 		}
 	}
@@ -47,6 +48,7 @@ func (p *Pool) refill(ctx context.Context) (started bool, err error) {
 	missing := len(p.spares) < p.cfg.Spares && p.sizeLocked() < p.cfg.MaxSessions
 	if missing {
 		p.starting++
+		p.coming = make(chan struct{})
 	}
 	p.mu.Unlock()
 	if !missing {
@@ -56,11 +58,13 @@ func (p *Pool) refill(ctx context.Context) (started bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.starting--
+	close(p.coming)
+	p.coming = nil
 	if err != nil {
 		return false, err
 	}
 	if p.closed {
-		p.retire(s)
+		p.retireLocked(s)
 		return false, nil
 	}
 	p.spares = append(p.spares, s)
@@ -77,20 +81,11 @@ func (p *Pool) expire() (next time.Duration) {
 	for s := range p.idle {
 		left := p.cfg.IdleTTL - now.Sub(s.idleSince)
 		if left <= 0 {
-			delete(p.idle, s)
-			p.retire(s)
+			p.retireLocked(s)
 			continue
 		}
 		next = min(next, left)
 	}
-	living := p.spares[:0]
-	for _, s := range p.spares {
-		if s.dead() {
-			p.wakeKeeper()
-			continue
-		}
-		living = append(living, s)
-	}
-	p.spares = living
+	p.spares = slices.DeleteFunc(p.spares, func(s *session) bool { return s.dead() })
 	return next
 }

@@ -12,9 +12,11 @@ import (
 
 	"maxrelay/session"
 	"maxrelay/session/chat"
+	"maxrelay/session/claudetest"
 )
 
 func TestMain(m *testing.M) {
+	claudetest.Main()
 	if os.Getenv("SESSION_TEST_PARENT") != "" {
 		parent()
 		return

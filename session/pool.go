@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -25,10 +24,12 @@ type Pool struct {
 	cfg      Config
 	log      zerolog.Logger
 	launcher *launcher
-	starts   chan struct{} // tokens for starting a process
-	wake     chan struct{} // tells the keeper to look again; one pending wake is enough
+	starts   chan struct{}   // tokens for starting a process
+	wake     chan struct{}   // tells the keeper to look again; one pending wake is enough
+	closing  context.Context // ends when Close begins
 	stop     context.CancelFunc
-	work     sync.WaitGroup // the keeper and processes being stopped
+	once     sync.Once      // of Close
+	work     sync.WaitGroup // the keeper and processes being stopped; added to under the mutex
 	alive    sync.WaitGroup // processes not yet reaped
 
 	mu       sync.Mutex
@@ -36,7 +37,8 @@ type Pool struct {
 	spares   []*session // oldest first
 	idle     map[*session]struct{}
 	busy     map[*session]struct{}
-	starting int // places reserved for processes being started
+	starting int           // places reserved for processes being started
+	coming   chan struct{} // closed when the spare that the keeper starts is there, or failed; nil without one
 	serial   int
 }
 
@@ -51,7 +53,7 @@ func Open(cfg Config, log zerolog.Logger) (*Pool, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Pool{cfg: cfg, log: log, launcher: l, stop: stop,
+	p := &Pool{cfg: cfg, log: log, launcher: l, closing: ctx, stop: stop,
 		starts: make(chan struct{}, startsAtOnce), wake: make(chan struct{}, 1),
 		idle: make(map[*session]struct{}), busy: make(map[*session]struct{})}
 	p.work.Go(func() { p.keep(ctx) })
@@ -68,9 +70,12 @@ func (p *Pool) Turn(ctx context.Context, req *chat.Request, emit func(chat.Event
 		return chat.Outcome{Error: p.startError(ctx, err)}
 	}
 	s.attend()
-	out := newTurn(s, &p.cfg, req, plan, emit).run(ctx)
+	out, err := newTurn(s, &p.cfg, req, plan, emit).run(ctx)
 	s.unattend()
 	p.release(s)
+	if out.Error != nil && out.Error.Code == chat.CodeWorkerFailed {
+		p.log.Warn().Err(err).Str("process", s.id).Msg("a process failed in its turn")
+	}
 	return out
 }
 
@@ -85,14 +90,27 @@ func (p *Pool) startError(ctx context.Context, err error) *chat.Error {
 // take finds the session that serves req with the least work and makes it busy.
 func (p *Pool) take(ctx context.Context, req *chat.Request) (*session, plan, error) {
 	chain := chat.Chain(req)
-	p.mu.Lock()
-	s, pl, spent, err := p.chooseLocked(req, chain)
-	p.mu.Unlock()
-	p.retire(spent...)
-	if err != nil || s != nil {
-		return s, pl, err
+	for {
+		if ctx.Err() != nil {
+			return nil, plan{}, context.Cause(ctx)
+		}
+		p.mu.Lock()
+		s, pl, err := p.chooseLocked(req, chain)
+		coming := p.coming
+		p.mu.Unlock()
+		switch {
+		case s != nil:
+			return s, pl, nil
+		case err == nil:
+			return p.takeStarted(ctx, req, chain)
+		case !errors.Is(err, errBusy) || coming == nil:
+			return nil, plan{}, err
+		}
+		select { // the last place is taken by a spare that is not ready yet
+		case <-coming:
+		case <-ctx.Done():
+		}
 	}
-	return p.takeStarted(ctx, req, chain)
 }
 
 // takeStarted starts a process in the place that was reserved for it.
@@ -113,36 +131,32 @@ func (p *Pool) takeStarted(ctx context.Context, req *chat.Request, chain []chat.
 	return s, pl, nil
 }
 
-// chooseLocked returns the session to use, or none when a place was reserved for a new
-// process. spent are processes to be stopped to make room.
-func (p *Pool) chooseLocked(req *chat.Request, chain []chat.Fingerprint) (s *session, pl plan, spent []*session, err error) {
+// chooseLocked returns the session to use, or none and no error when a place was
+// reserved for a new process.
+func (p *Pool) chooseLocked(req *chat.Request, chain []chat.Fingerprint) (*session, plan, error) {
 	if p.closed {
-		return nil, plan{}, nil, errClosed
+		return nil, plan{}, errClosed
 	}
-	crowded := p.heldByLocked(req.Tenant.Key) >= p.cfg.MaxSessionsPerKey
+	key := req.Tenant.Key
+	crowded := p.heldByLocked(key) >= p.cfg.MaxSessionsPerKey
 	room := len(p.spares) > 0 || p.sizeLocked() < p.cfg.MaxSessions
 	s, pl, found := p.bestIdleLocked(chain)
 	if found && (pl.worth() || crowded || !room) { // at worst, cut to empty
 		p.useLocked(s)
-		return s, pl, nil, nil
+		return s, pl, nil
 	}
-	if crowded {
-		spent = p.spendLocked(func(o *session) bool { return o.key == req.Tenant.Key })
+	for p.heldByLocked(key) >= p.cfg.MaxSessionsPerKey && p.spendLocked(func(o *session) bool { return o.key == key }) {
 	}
 	if spare := p.spareLocked(); spare != nil {
 		pl, _ = planFor(nil, chain)
 		p.claimLocked(spare, req, chain[0])
-		return spare, pl, spent, nil
+		return spare, pl, nil
 	}
-	if p.sizeLocked() < p.cfg.MaxSessions {
-		p.starting++
-		return nil, plan{}, spent, nil
-	}
-	if spent = append(spent, p.spendLocked(func(*session) bool { return true })...); len(spent) == 0 {
-		return nil, plan{}, nil, errBusy
+	if p.sizeLocked() >= p.cfg.MaxSessions && !p.spendLocked(func(*session) bool { return true }) {
+		return nil, plan{}, errBusy
 	}
 	p.starting++
-	return nil, plan{}, spent, nil
+	return nil, plan{}, nil
 }
 
 // bestIdleLocked returns the idle session with the cheapest plan; among equals the one
@@ -160,8 +174,8 @@ func (p *Pool) bestIdleLocked(chain []chat.Fingerprint) (best *session, pl plan,
 	return best, pl, found
 }
 
-// spendLocked removes the longest idle of the sessions that match from the pool.
-func (p *Pool) spendLocked(match func(*session) bool) []*session {
+// spendLocked stops the longest idle of the sessions that match, if there is one.
+func (p *Pool) spendLocked(match func(*session) bool) bool {
 	var oldest *session
 	for s := range p.idle {
 		if match(s) && (oldest == nil || s.idleSince.Before(oldest.idleSince)) {
@@ -169,10 +183,10 @@ func (p *Pool) spendLocked(match func(*session) bool) []*session {
 		}
 	}
 	if oldest == nil {
-		return nil
+		return false
 	}
-	delete(p.idle, oldest)
-	return []*session{oldest}
+	p.retireLocked(oldest)
+	return true
 }
 
 func (p *Pool) spareLocked() *session {
@@ -195,7 +209,7 @@ func (p *Pool) claimLocked(s *session, req *chat.Request, origin chat.Fingerprin
 func (p *Pool) useLocked(s *session) {
 	delete(p.idle, s)
 	p.busy[s] = struct{}{}
-	p.changed(s, true)
+	p.changedLocked(s, true)
 }
 
 func (p *Pool) heldByLocked(key string) (n int) {
@@ -219,38 +233,47 @@ func (p *Pool) sizeLocked() int {
 // release gives a session back after its turn.
 func (p *Pool) release(s *session) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.busy, s)
-	spent := s.doomed || s.dead() || p.closed || s.conversations >= p.cfg.MaxConversations
-	if !spent {
+	switch {
+	case p.closed: // Close has killed it, and waits for it
+	case s.doomed || s.dead() || s.conversations >= p.cfg.MaxConversations:
+		p.retireLocked(s)
+	default:
 		s.idleSince = time.Now()
 		p.idle[s] = struct{}{}
-		p.changed(s, false)
-	}
-	closed := p.closed
-	p.mu.Unlock()
-	switch {
-	case closed: // Close has killed it, and waits for it
-	case spent:
-		p.retire(s)
+		p.changedLocked(s, false)
 	}
 	p.wakeKeeper()
 }
 
-// changed tells the directory what s holds. It is called under the mutex, so that the
-// news of one process come in order.
-func (p *Pool) changed(s *session, busy bool) {
-	p.cfg.Changed(Holding{Process: s.id, Chain: s.rec.chain(), Busy: busy})
+// changedLocked tells the directory what s holds. Under the mutex the news of one
+// process come in order; that it is gone is the last of them.
+func (p *Pool) changedLocked(s *session, busy bool) {
+	if !s.gone {
+		p.cfg.Changed(Holding{Process: s.id, Chain: s.rec.chain(), Busy: busy})
+	}
 }
 
-// retire stops processes in the background.
-func (p *Pool) retire(sessions ...*session) {
-	for _, s := range sessions {
-		p.work.Go(s.process.stop)
+func (p *Pool) goneLocked(s *session, id string) {
+	if !s.gone {
+		s.gone = true
+		p.cfg.Changed(Holding{Process: id, Gone: true})
 	}
+}
+
+// retireLocked takes a session out of the pool and stops its process in the background.
+func (p *Pool) retireLocked(s *session) {
+	delete(p.idle, s)
+	p.goneLocked(s, s.id)
+	p.work.Go(s.process.stop)
 }
 
 // start starts a process and waits until it answers. The caller has reserved a place.
 func (p *Pool) start(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(p.closing, func() { cancel(errClosed) })()
 	select {
 	case p.starts <- struct{}{}:
 		defer func() { <-p.starts }()
@@ -268,8 +291,7 @@ func (p *Pool) start(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	if _, err := s.greet(ctx, p.cfg.StartTimeout); err != nil {
-		s.kill()
-		return nil, fmt.Errorf("the CLI did not start: %w", err)
+		return nil, s.failedStart(err)
 	}
 	return s, nil
 }
@@ -291,7 +313,7 @@ func (p *Pool) ended(s *session, id string) {
 	defer p.alive.Done()
 	p.mu.Lock()
 	delete(p.idle, s)
-	p.cfg.Changed(Holding{Process: id, Gone: true})
+	p.goneLocked(s, id)
 	p.mu.Unlock()
 	p.wakeKeeper()
 }
@@ -308,25 +330,23 @@ func (p *Pool) Stats() Stats {
 
 // Close stops every process and returns when all are reaped. Turns that still run
 // lose their process; whoever wants them to finish waits before closing.
-func (p *Pool) Close() {
+func (p *Pool) Close() { p.once.Do(p.close) }
+
+func (p *Pool) close() {
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return
-	}
 	p.closed = true
-	var all []*session
-	all = append(all, p.spares...)
+	for _, s := range p.spares {
+		p.retireLocked(s)
+	}
 	for s := range p.idle {
-		all = append(all, s)
+		p.retireLocked(s)
 	}
 	for s := range p.busy {
 		s.process.kill()
 	}
-	p.spares, p.idle = nil, map[*session]struct{}{}
+	p.spares = nil
 	p.mu.Unlock()
 	p.stop()
-	p.retire(all...)
 	p.work.Wait()
 	p.alive.Wait()
 	p.launcher.close()

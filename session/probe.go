@@ -30,7 +30,7 @@ func Probe(ctx context.Context, cfg Config) (Identity, error) {
 	defer s.process.stop()
 	version, err := s.greet(ctx, cfg.StartTimeout)
 	if err != nil {
-		return Identity{}, fmt.Errorf("the CLI did not start: %w", err)
+		return Identity{}, s.failedStart(err)
 	}
 	id, err := s.introduction(ctx, cfg)
 	id.Version = version

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,9 @@ var errClosed = errors.New("the session pool is closed")
 const (
 	stderrTail   = 4 << 10          // bytes of stderr kept
 	lineBacklog  = 256              // decoded lines waiting for the turn; then the child waits
+	longestLine  = 256 << 20        // bytes; a child that says more without a line's end is broken
 	writeTimeout = 30 * time.Second // for one write to stdin: a child that does not read is hung
+	writeStep    = time.Second      // how often a write that is stuck looks at its context
 )
 
 // process is one child: its pipes, its lines and its end. Exactly one goroutine at a
@@ -37,7 +40,7 @@ type process struct {
 	// attended says that somebody reads lines. Between turns nobody does, and what
 	// the child says then is dropped.
 	attended atomic.Bool
-	lines    chan line // closed at the end of stdout
+	lines    chan *line // closed at the end of stdout
 
 	done chan struct{} // closed when the child is reaped; exit is set before
 	exit error
@@ -46,9 +49,9 @@ type process struct {
 
 // spawn starts a child. ended is called once, after it was reaped.
 func (l *launcher) spawn(id string, c Config, ended func()) (*process, error) {
-	p := &process{id: id, lines: make(chan line, lineBacklog), done: make(chan struct{}), stderr: tail{size: stderrTail}}
+	p := &process{id: id, lines: make(chan *line, lineBacklog), done: make(chan struct{}), stderr: tail{size: stderrTail}}
 	p.cmd = exec.Command(c.Path, flags(c.Model)...)
-	p.cmd.Env, p.cmd.Dir = c.Env, c.Cwd
+	p.cmd.Env, p.cmd.Dir = append([]string{}, c.Env...), c.Cwd // a nil Env would be all of this program's
 	theirs, stderr, err := p.pipes()
 	if err != nil {
 		return nil, fmt.Errorf("start the CLI: %w", err)
@@ -119,16 +122,16 @@ func (p *process) readLines() {
 	defer close(p.lines)
 	r := bufio.NewReaderSize(p.stdout, 64<<10)
 	for {
-		raw, err := r.ReadBytes('\n')
+		raw, err := readLine(r)
 		if err != nil {
-			return // the end, or half a line at it
+			return // the end, half a line at it, or one without end
 		}
-		if !p.attended.Load() {
+		if !p.attended.Load() || meaningless(raw) {
 			continue
 		}
 		l, err := decodeLine(raw)
 		if err != nil {
-			l = line{Type: typeGarbage}
+			l = &line{Type: typeGarbage}
 		}
 		p.lines <- l // unattend makes room when the listener goes
 	}
@@ -163,13 +166,21 @@ func (p *process) drop() {
 	}
 }
 
-// write writes what in holds in one go.
-func (p *process) write(in *input) error {
-	p.stdin.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := p.stdin.Write(in.buf.Bytes()); err != nil {
-		return fmt.Errorf("write to the CLI: %w", err)
+// write writes what in holds in one go. A child that does not read is given up after
+// writeTimeout, or soon after ctx has ended; how much it got is then not known.
+func (p *process) write(ctx context.Context, in *input) error {
+	rest, end := in.buf.Bytes(), time.Now().Add(writeTimeout)
+	for {
+		p.stdin.SetWriteDeadline(time.Now().Add(writeStep))
+		n, err := p.stdin.Write(rest)
+		if err == nil {
+			return nil
+		}
+		rest = rest[n:]
+		if !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil || time.Now().After(end) {
+			return fmt.Errorf("write to the CLI: %w", err)
+		}
 	}
-	return nil
 }
 
 // dead reports whether the child is known to be gone.

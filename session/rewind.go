@@ -18,9 +18,6 @@ func (s *session) cut(t *turn, keep int) error {
 		return err
 	}
 	s.rec.keep(keep)
-	if keep == 0 {
-		s.conversations++
-	}
 	return nil
 }
 
@@ -33,11 +30,16 @@ func (s *session) rewind(t *turn, target, newest string, keep int) error {
 	if err != nil {
 		return err
 	}
-	if err := s.write(&in); err != nil {
+	if keep == 0 {
+		s.conversations++
+	}
+	ctx, stop := context.WithTimeout(context.Background(), interruptGrace)
+	defer stop()
+	if err := s.write(ctx, &in); err != nil {
 		return err
 	}
 	for {
-		l, err := t.next(context.Background(), interruptGrace)
+		l, err := t.next(ctx, interruptGrace)
 		if err != nil {
 			return err
 		}

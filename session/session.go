@@ -20,7 +20,9 @@ type session struct {
 	conversations int    // cuts to empty: memory grows with them
 	doomed        bool   // killed, or about to be stopped
 
-	idleSince time.Time // guarded by the pool's mutex
+	// Guarded by the pool's mutex.
+	idleSince time.Time
+	gone      bool // the directory was told so
 }
 
 // claim gives a spare to a tenant, for good.
@@ -45,7 +47,7 @@ func (s *session) greet(ctx context.Context, timeout time.Duration) (version str
 		return "", fmt.Errorf("%w within %v: is its upstream reachable from here?", err, timeout)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w%s", err, s.lastWords())
+		return "", err
 	}
 	var body struct {
 		Version string `json:"version"`
@@ -63,7 +65,7 @@ func (t *turn) call(ctx context.Context, subtype string, body map[string]any, ti
 	if err != nil {
 		return nil, err
 	}
-	if err := t.s.write(&in); err != nil {
+	if err := t.s.write(ctx, &in); err != nil {
 		return nil, err
 	}
 	for {
@@ -81,15 +83,13 @@ func (t *turn) call(ctx context.Context, subtype string, body map[string]any, ti
 	}
 }
 
-// lastWords is the end of a fresh process's stderr, for the error that its death
-// becomes. Once a process has seen caller text its stderr is not shown any more.
-func (s *session) lastWords() string {
-	select {
-	case <-s.done:
-	case <-time.After(time.Second):
+// failedStart kills a process that could not be greeted and adds what it said on
+// stderr to the error. That is shown here only: it has seen no caller's text yet.
+func (s *session) failedStart(err error) error {
+	s.kill()
+	<-s.done
+	if words := s.stderr.String(); words != "" {
+		err = fmt.Errorf("%w: %s", err, words)
 	}
-	if words := s.stderr.String(); s.fresh && words != "" {
-		return ": " + words
-	}
-	return ""
+	return fmt.Errorf("the CLI did not start: %w", err)
 }

@@ -1,8 +1,12 @@
 package session
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"maxrelay/session/chat"
 )
@@ -102,12 +106,40 @@ type rateLimit struct {
 	ResetsAt int64  `json:"resetsAt"` // Unix seconds
 }
 
-// decodeLine reads one line of stdout. The error does not hold the line: it may be
-// model text.
-func decodeLine(raw []byte) (line, error) {
-	var l line
-	if err := json.Unmarshal(raw, &l); err != nil {
-		return line{}, fmt.Errorf("a line of %d bytes is not the CLI's JSON: %T", len(raw), err)
+// served are the types of lines that this program acts on.
+var served = []string{"stream_event", "assistant", "result", "control_request", "control_response", "rate_limit_event"}
+
+// decodeLine reads one line of stdout. A field of another type than it has here is
+// forgiven where nothing depends on it: in a line that would be skipped. The error
+// does not hold the line: it may be model text.
+func decodeLine(raw []byte) (*line, error) {
+	l := new(line)
+	err := json.Unmarshal(raw, l)
+	if _, odd := errors.AsType[*json.UnmarshalTypeError](err); odd && l.Type != "" && !slices.Contains(served, l.Type) {
+		return &line{Type: l.Type}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("a line of %d bytes is not the CLI's JSON: %T", len(raw), err)
 	}
 	return l, nil
+}
+
+// meaningless reports whether a line is, as Claude Code 2.1.330 begins them, of the kinds that
+// mean nothing here. The largest line of a turn, 10 KB about the process, is one.
+func meaningless(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte(`{"type":"system",`)) || bytes.HasPrefix(raw, []byte(`{"type":"command_lifecycle",`))
+}
+
+// readLine returns the next line, which is valid until the next call.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	raw, err := r.ReadSlice('\n')
+	if err != bufio.ErrBufferFull {
+		return raw, err
+	}
+	var long []byte
+	for err == bufio.ErrBufferFull && len(long) < longestLine {
+		long = append(long, raw...)
+		raw, err = r.ReadSlice('\n')
+	}
+	return append(long, raw...), err
 }

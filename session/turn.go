@@ -10,7 +10,8 @@ import (
 	"maxrelay/session/chat"
 )
 
-// interruptGrace is how long an interrupted turn may take to end; it takes 4–12 ms.
+// interruptGrace is how long an interrupted turn may take to end, and a rewind to be
+// answered; it takes 4–12 ms.
 const interruptGrace = time.Second
 
 // The ways a conversation with a process breaks off.
@@ -19,6 +20,7 @@ var (
 	errGarbage = errors.New("the CLI wrote a line that is not JSON")
 	errSilent  = errors.New("the CLI said nothing")
 	errStalled = errors.New("the model said nothing in time")
+	errTooLong = errors.New("the answer took longer than a turn may take")
 	errRefused = errors.New("the CLI refused a control request")
 )
 
@@ -31,8 +33,8 @@ type turn struct {
 	plan plan
 	emit func(chat.Event)
 
-	timer  *time.Timer
-	silent time.Time // the end of the whole turn, TurnTimeout after its start
+	timer *time.Timer
+	due   time.Time // when the turn must be over: TurnTimeout after its start, or soon after an interrupt
 
 	pending map[string]string // control requests not yet answered: id → what
 	asked   string            // uuid of the line that the model is to answer
@@ -52,15 +54,15 @@ type turn struct {
 
 func newTurn(s *session, cfg *Config, req *chat.Request, p plan, emit func(chat.Event)) *turn {
 	t := &turn{s: s, cfg: cfg, req: req, plan: p, emit: emit,
-		timer: time.NewTimer(time.Hour), silent: time.Now().Add(cfg.TurnTimeout),
+		timer: time.NewTimer(time.Hour), due: time.Now().Add(cfg.TurnTimeout),
 		pending: make(map[string]string)}
 	t.timer.Stop()
 	return t
 }
 
 // run plays the turn to its end and leaves the session holding exactly its record, or
-// dead.
-func (t *turn) run(ctx context.Context) chat.Outcome {
+// dead. The error says for the operator what the outcome's tells the client.
+func (t *turn) run(ctx context.Context) (chat.Outcome, error) {
 	defer t.timer.Stop()
 	kind := t.plan.kind(t.s.fresh)
 	t.emit(chat.Event{Type: chat.EventTurn, Session: kind})
@@ -70,7 +72,7 @@ func (t *turn) run(ctx context.Context) chat.Outcome {
 	} else {
 		t.s.kill() // what it holds is not known
 	}
-	return chat.Outcome{Session: kind, Upstream: t.upstream, Usage: t.usage, Counted: t.counted, Error: t.explain(ctx, err)}
+	return chat.Outcome{Session: kind, Upstream: t.upstream, Usage: t.usage, Counted: t.counted, Error: explain(ctx, err)}, err
 }
 
 // prepare makes the process hold all but the last message, and asks the last one.
@@ -95,7 +97,7 @@ func (t *turn) prepare(ctx context.Context) error {
 	if t.asked, err = in.ask(t.req.Messages[last]); err != nil {
 		return err
 	}
-	return t.s.write(&in)
+	return t.s.write(ctx, &in)
 }
 
 // introduce makes a spare a session: the identity is set with what can be set once.
@@ -126,7 +128,7 @@ func (t *turn) tell(ctx context.Context, in *input, m chat.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := t.s.write(in); err != nil {
+	if err := t.s.write(ctx, in); err != nil {
 		return err
 	}
 	in.buf.Reset()
@@ -142,19 +144,16 @@ func (t *turn) tell(ctx context.Context, in *input, m chat.Message) error {
 	}
 }
 
-// converse streams the answer and settles what the process holds afterwards.
+// converse streams the answer and settles what the process holds afterwards. Once
+// the answer's end was shown, a client that leaves changes nothing any more.
 func (t *turn) converse(ctx context.Context) error {
 	for {
+		if t.stop != "" {
+			ctx = context.WithoutCancel(ctx)
+		}
 		l, err := t.next(ctx, t.patience())
-		switch {
-		case err == nil:
-		case ctx.Err() != nil && !errors.Is(err, errDied):
-			return errors.Join(err, t.abort())
-		case errors.Is(err, errSilent) && len(t.pending) == 0 && !t.interrupted:
-			return errors.Join(errStalled, t.abort())
-		default:
-			t.s.kill()
-			return err
+		if err != nil {
+			return t.breakOff(ctx, err)
 		}
 		switch l.Type {
 		case "stream_event":
@@ -169,24 +168,41 @@ func (t *turn) converse(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			t.s.kill()
-			return err
+			return t.breakOff(ctx, err)
 		}
 	}
+}
+
+// breakOff ends a turn whose result line did not come. The process is kept only when
+// nothing is wrong with it: the client left, or the model is slow. Whatever happens
+// behind a whole answer is no failure of the client's.
+func (t *turn) breakOff(ctx context.Context, err error) error {
+	slow := errors.Is(err, errSilent) && len(t.pending) == 0 && !t.interrupted && t.stop == ""
+	switch {
+	case slow && !time.Now().Before(t.due):
+		return errors.Join(errTooLong, t.abort())
+	case slow:
+		return errors.Join(errStalled, t.abort())
+	case errors.Is(err, context.Cause(ctx)):
+		return errors.Join(err, t.abort())
+	}
+	t.s.kill()
+	if t.closed {
+		return nil
+	}
+	return err
 }
 
 // patience is how long the next line may take.
 func (t *turn) patience() time.Duration {
 	d := t.cfg.IdleTimeout
 	switch {
-	case t.interrupted:
-		d = interruptGrace
-	case len(t.pending) > 0:
+	case t.stop != "", len(t.pending) > 0: // it waits for nobody
 		d = t.cfg.StartTimeout
 	case t.starts == 0:
 		d = t.cfg.FirstByteTimeout
 	}
-	return min(d, time.Until(t.silent))
+	return min(d, time.Until(t.due))
 }
 
 // event takes one event of the model's. Everything after the first message is hidden:
@@ -194,10 +210,12 @@ func (t *turn) patience() time.Duration {
 // there), and the client asked for one answer.
 func (t *turn) event(e *streamEvent) error {
 	if e.Type == chat.EventMessageStart {
-		t.starts++
+		if t.starts++; t.starts > 1 {
+			return t.interrupt()
+		}
 	}
 	if t.starts != 1 || t.closed {
-		return t.interrupt()
+		return nil
 	}
 	switch e.Type {
 	case chat.EventMessageStart:
@@ -255,8 +273,8 @@ func (t *turn) show(e chat.Event) {
 	}
 }
 
-// stopMessage ends the first message. Where the CLI would go on by itself (a cut
-// answer, a refusal, a call that nobody answers) it is interrupted at once.
+// stopMessage ends the first message. Where the CLI would go on by itself (a cut or
+// blank answer, a refusal, a call that nobody answers) it is interrupted at once.
 func (t *turn) stopMessage(e *streamEvent) error {
 	e.Usage.onto(&t.usage)
 	if e.Delta.StopReason == "" {
@@ -268,17 +286,18 @@ func (t *turn) stopMessage(e *streamEvent) error {
 	}
 	u := t.usage
 	t.emit(chat.Event{Type: e.Type, StopReason: t.stop, StopSequence: e.Delta.StopSequence, Usage: &u})
-	if t.stop == chat.StopMaxTokens || t.stop == chat.StopRefusal || len(t.withheld) > 0 {
-		return t.interrupt()
+	ended := t.stop == chat.StopEndTurn || t.stop == chat.StopSequence
+	if ended && len(t.withheld) == 0 && !blank(t.text.String()) {
+		return nil
 	}
-	return nil
+	return t.interrupt()
 }
 
 // settle ends a turn whose result line has come: the process keeps a whole answer and
 // is cut back to what it held before for anything else.
 func (t *turn) settle(r result) error {
 	answer := t.text.String()
-	whole := t.closed && t.starts == 1 && !t.interrupted && !r.IsError && strings.TrimSpace(answer) != ""
+	whole := t.closed && t.starts == 1 && !t.interrupted && !r.IsError && !blank(answer)
 	if whole {
 		t.s.rec.add(t.req.Messages[len(t.req.Messages)-1], t.asked)
 		t.s.rec.add(chat.Text(chat.RoleAssistant, answer), "")
@@ -292,6 +311,8 @@ func (t *turn) settle(r result) error {
 	}
 	return classify(r, t.failure, t.limit)
 }
+
+func blank(text string) bool { return strings.TrimSpace(text) == "" }
 
 // abort stops the answer: the client left, or the model fell silent. After it the
 // process holds what it held before the turn, or is dead.
@@ -307,16 +328,21 @@ func (t *turn) cancel() error {
 	if err := t.interrupt(); err != nil {
 		return err
 	}
+	ctx, stop := context.WithDeadline(context.Background(), t.due)
+	defer stop()
+	takenBack := false
 	for {
-		l, err := t.next(context.Background(), interruptGrace)
+		l, err := t.next(ctx, interruptGrace)
 		if err != nil {
 			return err
 		}
 		switch l.Type {
 		case "stream_event":
+			l.Event.Message.Usage.onto(&t.usage)
 			l.Event.Usage.onto(&t.usage)
 		case "control_response":
-			if cancelledBeforeStart(l.Response, t.asked) {
+			takenBack = takenBack || cancelledBeforeStart(l.Response, t.asked)
+			if takenBack && len(t.pending) == 0 {
 				return nil // the line was never taken up: no result, nothing to undo
 			}
 		case "result":
@@ -333,12 +359,14 @@ func (t *turn) interrupt() error {
 	if t.interrupted {
 		return nil
 	}
-	t.interrupted = true
+	t.interrupted, t.due = true, time.Now().Add(interruptGrace)
 	var in input
 	if _, err := in.request("interrupt", map[string]any{"cancel_queued": true}); err != nil {
 		return err
 	}
-	return t.s.write(&in)
+	ctx, stop := context.WithDeadline(context.Background(), t.due)
+	defer stop()
+	return t.s.write(ctx, &in)
 }
 
 // undo takes the asked line, and all that followed, out of the process. A line with
@@ -361,34 +389,34 @@ func (t *turn) undo() error {
 
 // next returns the child's next line, at most d from now. It answers the requests
 // that the CLI makes on the way, and checks the answers to ours.
-func (t *turn) next(ctx context.Context, d time.Duration) (line, error) {
+func (t *turn) next(ctx context.Context, d time.Duration) (*line, error) {
 	t.timer.Reset(max(d, 0))
 	for {
 		select {
 		case l, open := <-t.s.lines:
 			if !open {
-				return line{}, errDied
+				return nil, errDied
 			}
-			handled, err := t.housekeep(&l)
+			handled, err := t.housekeep(ctx, l)
 			if err != nil || !handled {
 				return l, err
 			}
 		case <-ctx.Done():
-			return line{}, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		case <-t.timer.C:
-			return line{}, errSilent
+			return nil, errSilent
 		}
 	}
 }
 
 // housekeep serves what any phase of a turn may meet. handled lines are of no further
 // interest to the phase.
-func (t *turn) housekeep(l *line) (handled bool, err error) {
+func (t *turn) housekeep(ctx context.Context, l *line) (handled bool, err error) {
 	switch l.Type {
 	case typeGarbage:
 		return true, errGarbage
 	case "control_request":
-		return true, t.serve(l)
+		return true, t.serve(ctx, l)
 	case "rate_limit_event":
 		t.limit = l.RateLimit
 		return true, nil
@@ -398,7 +426,7 @@ func (t *turn) housekeep(l *line) (handled bool, err error) {
 		if ours && l.Response.Subtype != "success" {
 			return true, fmt.Errorf("%w: %s", errRefused, what)
 		}
-		return ours, nil
+		return false, nil
 	case "stream_event", "assistant", "result":
 		return false, nil
 	}
@@ -406,7 +434,7 @@ func (t *turn) housekeep(l *line) (handled bool, err error) {
 }
 
 // serve answers the CLI. Tools never run here: a call is deferred, which ends the turn.
-func (t *turn) serve(l *line) error {
+func (t *turn) serve(ctx context.Context, l *line) error {
 	var in input
 	var err error
 	if l.Request.Subtype == "hook_callback" {
@@ -418,5 +446,5 @@ func (t *turn) serve(l *line) error {
 	if err != nil {
 		return err
 	}
-	return t.s.write(&in)
+	return t.s.write(ctx, &in)
 }
