@@ -23,6 +23,7 @@ type Config struct {
 	Port    int               `koanf:"port" max:"65535"` // 0 picks a free one
 	DataDir string            `koanf:"data_dir"`
 	Auth    AuthConfig        `koanf:"auth"`
+	CORS    CORSConfig        `koanf:"cors"`
 	Models  map[string]string `koanf:"models"` // id a client asks for → model the CLI runs
 	Queue   QueueConfig       `koanf:"queue"`
 	NATS    NATSConfig        `koanf:"nats"`
@@ -34,6 +35,11 @@ type Config struct {
 type AuthConfig struct {
 	Enabled bool     `koanf:"enabled"`
 	APIKeys []string `koanf:"api_keys" secret:"all"` // as clients send them, or sha256:<hex of the key's hash>
+}
+
+// CORSConfig says which web pages may call.
+type CORSConfig struct {
+	Origins []string `koanf:"origins"` // like https://chat.example.org
 }
 
 // QueueConfig bounds how long and how many requests wait.

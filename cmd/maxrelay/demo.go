@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"maxrelay/session/anthropictest"
@@ -50,7 +49,7 @@ func demo(ctx context.Context, cfg Config, out io.Writer, stay bool) (err error)
 	defer model.Close()
 	model.Script(demoAnswers)
 
-	p := newProgram(demoConfig(cfg, dir, model.URL()), zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr}).Level(zerolog.WarnLevel))
+	p := newProgram(demoConfig(cfg, dir, model.URL()), newLogger(LogConfig{Level: "warn"}, os.Stderr))
 	defer p.close()
 	if err := serve(ctx, p); err != nil {
 		return err

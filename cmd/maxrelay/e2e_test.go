@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"maxrelay/queue"
 	"maxrelay/session/anthropictest"
 )
 
@@ -59,6 +62,36 @@ func TestAConversationStaysOnItsWorker(t *testing.T) {
 	s.start("w1", takesJobs, realCLI, "worker")
 	s.start("w2", takesJobs, realCLI, "worker")
 	tenTurns(t, s, node.url)
+}
+
+func TestAnExistingNATSServerIsUsed(t *testing.T) {
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	outside, err := queue.OpenBroker(t.Context(), queue.BrokerConfig{Listen: "127.0.0.1:0", StoreDir: t.TempDir(), TokenFile: tokenFile}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	token, err := os.ReadFile(tokenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t)
+	url := strings.Replace(outside.ClientURL(), "nats://", "nats://"+strings.TrimSpace(string(token))+"@", 1)
+	node := s.start("api", servesHTTP, scriptedCLI, "api", "--nats-url", url)
+	w := s.start("w1", takesJobs, scriptedCLI, "worker", "--nats-url", url)
+	c := &talk{t: t, url: node.url}
+	c.say("one [[echo]]")
+	if a := c.say("two [[echo]]"); a.session() != "warm" {
+		t.Errorf("session %q, want warm", a.session())
+	}
+	for _, p := range []*proc{node, w} {
+		if strings.Contains(p.text(), strings.TrimSpace(string(token))) {
+			t.Errorf("the log of %s holds the broker's token", p.name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "data", "nats")); !os.IsNotExist(err) {
+		t.Errorf("a broker of its own was embedded all the same (%v)", err)
+	}
 }
 
 func TestUsageEqualsTheUpstreams(t *testing.T) {

@@ -116,8 +116,19 @@ func (s *site) start(name, ready string, cli func(testing.TB) (path string, env 
 	p.url, _ = line["url"].(string)
 	if w, ok := p.find("worker takes jobs"); ok {
 		p.id, _ = w["worker"].(string)
+		s.mustKnow(p.id)
 	}
 	return p
+}
+
+// mustKnow waits until every API node has heard of the worker.
+func (s *site) mustKnow(worker string) {
+	s.t.Helper()
+	for _, p := range s.procs {
+		if p.url != "" {
+			eventually(s.t, p.name+" to know "+worker, func() bool { return strings.Contains(p.text(), `"worker":"`+worker+`"`) })
+		}
+	}
 }
 
 const (

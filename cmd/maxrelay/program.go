@@ -3,12 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -93,9 +95,12 @@ func apiNode(ctx context.Context, p *program) error {
 
 // workerNode joins the broker of an API node on this machine, or the one at nats.url.
 func workerNode(ctx context.Context, p *program) error {
+	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
+		return errors.New("a worker needs the broker's address: set nats.url, or nats.listen as the API node has it")
+	}
 	url := cmp.Or(p.cfg.NATS.URL, "nats://"+p.cfg.NATS.Listen)
 	opts := queue.DialOptions{Name: "worker-" + p.cfg.Worker.Name, Credentials: p.cfg.NATS.Credentials, Log: p.log}
-	if opts.Credentials == "" {
+	if opts.Credentials == "" && wantsToken(p.cfg.NATS) {
 		opts.TokenFile = p.cfg.NATS.TokenFile
 	}
 	nc, err := queue.Dial(url, opts)
@@ -104,6 +109,20 @@ func workerNode(ctx context.Context, p *program) error {
 	}
 	p.opened("connection", func(context.Context) { nc.Close() })
 	return p.openWorker(ctx, nc)
+}
+
+// wantsToken reports whether a worker proves itself with the token file. The broker on
+// this machine asks for it, even if it has yet to be started and to write it; a server
+// elsewhere does so when the operator brought its token here.
+func wantsToken(n NATSConfig) bool {
+	if n.URL == "" {
+		return true
+	}
+	if strings.Contains(n.URL, "@") {
+		return false
+	}
+	_, err := os.Stat(n.TokenFile)
+	return err == nil
 }
 
 func (p *program) openBroker(ctx context.Context) (err error) {
@@ -179,7 +198,7 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("auth.api_keys: %w", err)
 	}
-	p.http, err = api.New(api.Config{Version: version, Keys: keys, Pool: defaultPool, Host: p.cfg.Host, Models: p.cfg.Models,
+	p.http, err = api.New(api.Config{Version: version, Keys: keys, Pool: defaultPool, Host: p.cfg.Host, Origins: p.cfg.CORS.Origins, Models: p.cfg.Models,
 		TurnTimeout: p.cfg.Worker.CLI.TurnTimeout}, p.owner, recorder, p.log)
 	if err != nil {
 		return err
