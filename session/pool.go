@@ -65,6 +65,9 @@ func Open(cfg Config, log zerolog.Logger) (*Pool, error) {
 // interrupted, and Turn returns as soon as the process is clean again or killed. The
 // outcome's error, if any, is of one of the codes of package chat.
 func (p *Pool) Turn(ctx context.Context, req *chat.Request, emit func(chat.Event)) chat.Outcome {
+	if n := len(req.Messages); n == 0 || req.Messages[n-1].Role != chat.RoleUser {
+		return chat.Outcome{Error: chat.Invalid("messages", "the last message must be the user's")}
+	}
 	s, plan, err := p.take(ctx, req)
 	if err != nil {
 		return chat.Outcome{Error: p.startError(ctx, err)}

@@ -51,8 +51,12 @@ func BenchmarkFirstToken(b *testing.B) {
 	alone := m.own.of(func() []int { return []int{relay.cmd.Process.Pid} })
 	for i := range max(30, b.N) {
 		question := fmt.Sprint("question ", i)
-		m.relay.first(conversation.firstToken(question))
-		m.held.first(held.firstToken(question))
+		ask := []func(){
+			func() { m.relay.first(conversation.firstToken(question)) },
+			func() { m.held.first(held.firstToken(question)) },
+		}
+		ask[i%2]() // in turns, because whoever follows the fresh CLI finds a busier machine
+		ask[1-i%2]()
 		m.fresh.first(freshCLI(b, s, question))
 		relayed.round()
 		direct.round()

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"maxrelay/session"
 )
 
 // version is set by the linker.
@@ -61,7 +63,7 @@ func command() *cobra.Command {
 		demoCommand(),
 		doctorCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
-			fmt.Fprintln(c.OutOrStdout(), "maxrelay", version)
+			fmt.Fprintf(c.OutOrStdout(), "maxrelay %s, tested with Claude Code %s\n", version, session.TestedCLI)
 		}},
 	)
 	return root
