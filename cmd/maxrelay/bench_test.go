@@ -30,7 +30,7 @@ var leanFlags = []string{"-p", "--output-format", "stream-json", "--verbose", "-
 
 // BenchmarkFirstToken compares, turn by turn, three ways to ask the real CLI the same
 // question: through maxrelay in a warm conversation, by writing to the stdin of a held
-// CLI process, and by starting a CLI for it. It prints medians of at least 30
+// CLI process, and by starting a CLI for it. It prints medians of at least 60
 // interleaved rounds: milliseconds to the first token, CPU milliseconds of a whole turn
 // (the CLI included), and their ratios.
 func BenchmarkFirstToken(b *testing.B) {
@@ -49,7 +49,7 @@ func BenchmarkFirstToken(b *testing.B) {
 	relayed := m.relay.of(func() []int { return append(relay.clis(), relay.cmd.Process.Pid) })
 	direct := m.held.of(func() []int { return []int{held.cmd.Process.Pid} })
 	alone := m.own.of(func() []int { return []int{relay.cmd.Process.Pid} })
-	for i := range max(30, b.N) {
+	for i := range max(60, b.N) {
 		question := fmt.Sprint("question ", i)
 		ask := []func(){
 			func() { m.relay.first(conversation.firstToken(question)) },

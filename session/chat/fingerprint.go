@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"strings"
 )
 
@@ -32,17 +31,18 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 
 // Chain returns F0…Fn of a request with n canonical messages.
 func Chain(r *Request) []Fingerprint {
+	var h hasher
 	chain := make([]Fingerprint, 1, len(r.Messages)+1)
 	chain[0] = Origin(r.Tenant, r.Model, r.System)
 	for _, m := range r.Messages {
-		chain = append(chain, chain[len(chain)-1].Next(m))
+		chain = append(chain, h.next(chain[len(chain)-1], m))
 	}
 	return chain
 }
 
 // Origin returns F0: the identity of a session before anything was said.
 func Origin(t Tenant, model, system string) Fingerprint {
-	h := newHasher()
+	var h hasher
 	h.fields("maxrelay/1", t.Key, t.User, t.Pool, model, system)
 	return h.sum()
 }
@@ -50,39 +50,43 @@ func Origin(t Tenant, model, system string) Fingerprint {
 // Next returns the fingerprint of the conversation f continued by the canonical
 // message m.
 func (f Fingerprint) Next(m Message) Fingerprint {
-	h := newHasher()
+	var h hasher
+	return h.next(f, m)
+}
+
+// hasher gathers H's input. Its memory serves one message after another.
+type hasher struct{ input []byte }
+
+func (h *hasher) next(f Fingerprint, m Message) Fingerprint {
 	h.field(string(f[:]))
 	h.message(m)
 	return h.sum()
 }
 
-type hasher struct{ h hash.Hash }
-
-func newHasher() hasher { return hasher{sha256.New()} }
-
-func (h hasher) sum() (f Fingerprint) {
-	copy(f[:], h.h.Sum(nil))
+// sum returns H of what was gathered, and starts over.
+func (h *hasher) sum() (f Fingerprint) {
+	digest := sha256.Sum256(h.input)
+	h.input = h.input[:0]
+	copy(f[:], digest[:])
 	return f
 }
 
-func (h hasher) number(n int) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(n))
-	h.h.Write(b[:])
+func (h *hasher) number(n int) {
+	h.input = binary.BigEndian.AppendUint64(h.input, uint64(n))
 }
 
-func (h hasher) field(s string) {
+func (h *hasher) field(s string) {
 	h.number(len(s))
-	h.h.Write([]byte(s))
+	h.input = append(h.input, s...)
 }
 
-func (h hasher) fields(ss ...string) {
+func (h *hasher) fields(ss ...string) {
 	for _, s := range ss {
 		h.field(s)
 	}
 }
 
-func (h hasher) message(m Message) {
+func (h *hasher) message(m Message) {
 	h.field(string(m.Role))
 	h.number(len(m.Content))
 	for _, b := range m.Content {
@@ -90,7 +94,7 @@ func (h hasher) message(m Message) {
 	}
 }
 
-func (h hasher) block(b Block, role Role) {
+func (h *hasher) block(b Block, role Role) {
 	h.field(string(b.Type))
 	switch b.Type {
 	case BlockText:
