@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,7 +36,9 @@ var leanFlags = []string{"-p", "--output-format", "stream-json", "--verbose", "-
 // (the CLI included), and their ratios.
 func BenchmarkFirstToken(b *testing.B) {
 	s := newSite(b)
-	s.extra = ""
+	keeping := &http.Transport{} // as clients do
+	client.Transport = keeping
+	defer keeping.CloseIdleConnections()
 	s.model.Script(func(anthropictest.Request) *anthropictest.Reply {
 		r := anthropictest.Text(50, 0)
 		return &r
