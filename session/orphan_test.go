@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"maxrelay/session/anthropictest"
 )
@@ -43,7 +42,7 @@ func TestNoProcessOutlivesAKilledProgram(t *testing.T) {
 	cmd.Process.Kill()
 	cmd.Wait()
 	waitGone(t, pids)
-	if r, err := api.WaitDone(t.Context(), 1); err != nil || time.Since(r.Aborted) > time.Minute {
-		t.Errorf("the upstream request was not closed (%v)", err)
+	if r, err := api.WaitDone(t.Context(), 1); err != nil || r.Aborted.IsZero() {
+		t.Errorf("the upstream request %s %s was not closed: answered %d, %v", r.Method, r.Path, r.Status, err)
 	}
 }

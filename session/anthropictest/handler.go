@@ -27,8 +27,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{s: s, w: w, r: r, entry: entry, ctl: http.NewResponseController(w)}
 	stop := context.AfterFunc(r.Context(), x.left)
 	s.route(x, asked)
-	if !stop() {
-		x.left() // it may not have come to it yet
+	if !stop() || r.Context().Err() != nil {
+		x.left() // it may not have come to it yet, or a context just ended was outrun by stop
 	}
 	s.log.update(entry, func(e *Request, now time.Time) { e.Finished = now })
 }
