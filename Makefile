@@ -31,7 +31,7 @@ run: build ## serve on 127.0.0.1:3456 with the claude on PATH and its own login
 
 .PHONY: demo
 demo: cli build ## try everything against a built-in fake model, no account needed
-	bin/maxrelay demo --claude $(CLI)
+	bin/maxrelay demo --claude $(CLI) $(ARGS)
 
 .PHONY: cli
 cli: $(CLI_DIR)/node_modules/.package-lock.json ## install the pinned Claude Code CLI for tests and the demo

@@ -21,6 +21,7 @@ type question struct {
 
 // chatCompletions serves POST /v1/chat/completions.
 func (s *Server) chatCompletions(x *exchange, r *http.Request) error {
+	defer s.letGo(x)
 	q, err := s.question(x, r)
 	if err != nil {
 		return err

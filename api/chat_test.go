@@ -192,6 +192,61 @@ func TestMovedJobStartsItsAnswerOver(t *testing.T) {
 	}
 }
 
+// The client leaves in the pause after an attempt that failed: what that attempt told in
+// its end and in its events is the same use.
+func TestAFailedAttemptIsCountedOnceWhenTheClientLeaves(t *testing.T) {
+	ended := make(chan struct{})
+	n := openNode(t, Config{}, queue.OwnerConfig{}, func(_ context.Context, p *play) {
+		defer close(ended)
+		p.begin()
+		p.end(queue.End{Retry: queue.RetryLater, RetryAfter: time.Minute}, chat.Outcome{Session: chat.SessionNew, Upstream: "m", Counted: true,
+			Usage: chat.Usage{InputTokens: 5, OutputTokens: 3}, Error: &chat.Error{Code: chat.CodeUpstream, Message: "the upstream failed"}})
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		n.try(ctx, http.MethodPost, "/v1/chat/completions", ask("x", ""))
+	}()
+	<-ended
+	eventually(t, "the job to wait again", func() bool { st := n.owner.Stats(); return st.Waiting == 1 && st.Running == 0 })
+	leave()
+	<-left
+	if e := n.usage(1)[0]; e.Usage != (chat.Usage{InputTokens: 5, OutputTokens: 3}) || e.Estimated {
+		t.Errorf("recorded %+v", e)
+	}
+}
+
+func TestLargeBodiesShareABudget(t *testing.T) {
+	n := openNode(t, Config{BodyLimit: 1000, BodyBudget: 1500}, queue.OwnerConfig{}, echo)
+	slow, err := net.Dial("tcp", n.Addr().String())
+	must(t, err)
+	fmt.Fprintf(slow, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{")
+	large := ask(strings.Repeat("x", 700), "")
+	var code string
+	eventually(t, "the budget to be spent", func() bool {
+		resp := n.post(large)
+		if resp.StatusCode == http.StatusOK {
+			read(t, resp)
+			return false // the slow one has not come yet
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+			t.Fatalf("status %d, %v", resp.StatusCode, resp.Header)
+		}
+		_, code, _ = errorCode(t, read(t, resp))
+		return true
+	})
+	if code != "queue_full" {
+		t.Errorf("code %q", code)
+	}
+	slow.Close()
+	eventually(t, "the budget to be free again", func() bool {
+		resp := n.post(large)
+		defer read(t, resp)
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
 func TestUsageOfFailedAttemptsIsSummed(t *testing.T) {
 	x := &exchange{start: time.Now(), status: 200}
 	turn := &turn{server: bare(t, Config{}), x: x, q: &question{asked: new(openai.Request)}, closed: true}

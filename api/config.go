@@ -19,6 +19,7 @@ type Config struct {
 	Models  map[string]string // a client's model id to the CLI's name, DefaultModels
 
 	BodyLimit   int64         // bytes of a request body, 50 MB
+	BodyBudget  int64         // bytes of the bodies of all requests at a time, 512 MB; each costs about three times that in memory
 	BodyIdle    time.Duration // longest pause of a client that sends its body, 30 s
 	BodyTimeout time.Duration // longest time a body may take in all, 10 min
 
@@ -34,6 +35,7 @@ func (c Config) withDefaults() Config {
 		c.Models = DefaultModels
 	}
 	c.BodyLimit = cmp.Or(c.BodyLimit, 50<<20)
+	c.BodyBudget = cmp.Or(c.BodyBudget, 512<<20)
 	c.BodyIdle = cmp.Or(c.BodyIdle, 30*time.Second)
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 10*time.Minute)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
@@ -47,7 +49,7 @@ func (c Config) validate() error {
 	if c.Keys == nil {
 		return errors.New("api: no keys configured")
 	}
-	if min(c.BodyIdle, c.BodyTimeout, c.Heartbeat, c.WriteTimeout, c.TurnTimeout, c.RecordTimeout) < 0 || c.BodyLimit < 0 {
+	if min(c.BodyIdle, c.BodyTimeout, c.Heartbeat, c.WriteTimeout, c.TurnTimeout, c.RecordTimeout) < 0 || c.BodyLimit < 0 || c.BodyBudget < c.BodyLimit {
 		return errors.New("api: a limit is negative")
 	}
 	return nil

@@ -31,6 +31,7 @@ type exchange struct {
 	status   int // 0 until the header went out
 	streamed bool
 	sent     int64
+	holds    int64  // of the budget for bodies
 	code     string // what went wrong, a chat.Code
 }
 
@@ -135,6 +136,9 @@ func panicError(p any) error {
 
 func (s *Server) logAccess(x *exchange, method string) {
 	event := s.log.Info()
+	if x.route == healthRoute {
+		event = s.log.Debug() // load balancers ask every second
+	}
 	if x.status >= http.StatusInternalServerError {
 		event = s.log.Warn()
 	}

@@ -50,7 +50,7 @@ func (s *Server) checkBrowser(r *http.Request, listed bool) error {
 	case !s.hostAllowed(r.Host):
 		return forbidden("this server answers to its loopback names only while it wants no API key: use 127.0.0.1 or localhost")
 	case !listed && !sameOrigin(r):
-		return forbidden("web pages of other origins are not allowed: list the origin in cors.origins")
+		return forbidden("web pages of other origins may not call this server, unless its operator lists them in cors.origins")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && !saysJSON(r):
 		return forbidden("the request must say Content-Type: application/json while the server wants no API key")
 	}

@@ -18,6 +18,7 @@ type health struct {
 	Version   string         `json:"version,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
 	Workers   []workerHealth `json:"workers"`
+	Warning   string         `json:"warning,omitempty"`
 }
 
 type workerHealth struct {
@@ -52,6 +53,9 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 	}
 	if len(h.Workers) == 0 {
 		h.Reason = "no worker is connected"
+	}
+	if s.recorder.Ailing() {
+		h.Warning = "usage events are not recorded: the log tells why"
 	}
 	if status != http.StatusOK {
 		x.Header().Set("Retry-After", "5")

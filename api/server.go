@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"maxrelay/queue"
 	"maxrelay/stats"
@@ -42,6 +43,8 @@ type Server struct {
 	http   *http.Server
 	listen net.Listener // set by Open
 
+	bodies *semaphore.Weighted // bytes of request bodies
+
 	running context.Context // of all requests; its end cancels them
 	cancel  context.CancelCauseFunc
 	serving sync.WaitGroup // the goroutine of Serve
@@ -56,6 +59,7 @@ func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolo
 	}
 	s := &Server{cfg: cfg, owner: owner, recorder: recorder, log: logger, started: time.Now()}
 	s.running, s.cancel = context.WithCancelCause(context.Background())
+	s.bodies = semaphore.NewWeighted(cfg.BodyBudget)
 	s.router = s.routes()
 	s.http = &http.Server{
 		Handler:           s.observe(s.guard(s.router)),
@@ -68,6 +72,8 @@ func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolo
 	return s, nil
 }
 
+const healthRoute = "/health"
+
 // routes is all there is. A path that is not here is answered with 404, a method that
 // is not here with 405.
 func (s *Server) routes() *mux.Router {
@@ -77,7 +83,7 @@ func (s *Server) routes() *mux.Router {
 	r.MethodNotAllowedHandler = s.serve(s.wrongMethod)
 
 	read := []string{http.MethodGet, http.MethodHead}
-	r.Handle("/health", s.serve(s.health)).Methods(read...)
+	r.Handle(healthRoute, s.serve(s.health)).Methods(read...)
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
 	r.Handle("/v1/chat/completions", s.serve(s.authenticated(s.chatCompletions))).Methods(http.MethodPost)

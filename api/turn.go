@@ -94,6 +94,15 @@ func (t *turn) account(b queue.Batch) {
 			t.formerly(o.Usage, o.Counted)
 		}
 	}
+	if len(b.Former) > 0 {
+		t.void()
+	}
+}
+
+// void forgets what the current attempt showed: it has ended, and is accounted for.
+func (t *turn) void() {
+	t.session, t.upstream, t.began, t.seen = "", "", false, chat.Usage{}
+	t.said.Reset()
 }
 
 func (t *turn) formerly(u chat.Usage, counted bool) {
@@ -103,12 +112,9 @@ func (t *turn) formerly(u chat.Usage, counted bool) {
 
 // grant begins an attempt and voids the former one, except for what it used.
 func (t *turn) grant(b queue.Batch) {
-	if b.Attempt-t.attempt > len(b.Former) {
-		t.formerly(t.seen, false)
-	}
+	t.formerly(t.seen, false) // lost with its worker; nothing, when its end came
 	t.attempt, t.worker, t.workerID, t.waited = b.Attempt, b.Worker, b.WorkerID, b.Waited
-	t.session, t.upstream, t.began, t.seen = "", "", false, chat.Usage{}
-	t.said.Reset()
+	t.void()
 }
 
 func (t *turn) note(e chat.Event) {

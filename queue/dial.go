@@ -37,19 +37,29 @@ func dial(url string, opts DialOptions, more ...nats.Option) (*nats.Conn, error)
 	case opts.Token != "":
 		all = append(all, nats.Token(opts.Token))
 	case opts.TokenFile != "":
-		all = append(all, nats.TokenHandler(func() string { return tokenNow(opts) }))
+		all = append(all, nats.TokenHandler(tokenReader(opts)))
 	default:
 		all = append(all, userInfo(url)...)
 	}
 	return nats.Connect(cleanURL(url), append(all, more...)...)
 }
 
-func tokenNow(opts DialOptions) string {
-	token, err := readToken(opts.TokenFile)
-	if err != nil {
-		opts.Log.Warn().Err(err).Msg("broker token cannot be read")
+// tokenReader returns a handler that reads the file anew. It is asked several times a second while there is no
+// connection, so a complaint is made once, and again when it changes. The client library calls it from one goroutine.
+func tokenReader(opts DialOptions) func() string {
+	said := ""
+	return func() string {
+		token, err := readToken(opts.TokenFile)
+		if err == nil {
+			said = ""
+			return token
+		}
+		if err.Error() != said {
+			said = err.Error()
+			opts.Log.Warn().Err(err).Msg("broker token cannot be read")
+		}
+		return ""
 	}
-	return token
 }
 
 // connOptions are the same for all connections. The library's own pace (2 s between attempts, 60 of them, a ping each
@@ -69,6 +79,9 @@ func connOptions(name string, log zerolog.Logger) []nats.Option {
 			if err != nil {
 				log.Warn().Err(err).Str("connection", name).Msg("broker connection lost")
 			}
+		}),
+		nats.ConnectHandler(func(*nats.Conn) {
+			log.Debug().Str("connection", name).Msg("broker connection is there")
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			log.Info().Str("connection", name).Msg("broker connection is back")

@@ -29,6 +29,7 @@ type chainChange struct {
 const (
 	maxHoldings = 4096
 	maxChain    = 16384
+	maxKeys     = 1 << 18 // of a worker's holdings together; more are not known, so not found warm
 	maxRef      = 128
 )
 
@@ -41,7 +42,7 @@ func parseDirectory(data []byte) (directoryUpdate, error) {
 		return u, errors.New("directory: not of this version")
 	}
 	for _, c := range u.Changes {
-		if c.Ref == "" || len(c.Ref) > maxRef || len(c.Add)%len(Key{}) != 0 || c.Keep < 0 || c.Keep+len(c.Add)/len(Key{}) > maxChain {
+		if c.Ref == "" || len(c.Ref) > maxRef || len(c.Add)%len(Key{}) != 0 || c.Keep < 0 || c.Keep > maxChain || c.Keep+len(c.Add)/len(Key{}) > maxChain {
 			return u, errors.New("directory: malformed change")
 		}
 	}
@@ -109,27 +110,37 @@ func (o *Owner) changeLocked(w *remote, c chainChange) {
 		fallthrough
 	default:
 		o.unindexLocked(h, min(c.Keep, len(h.chain)))
-		for _, key := range unpackKeys(c.Add) {
-			h.chain = append(h.chain, key)
-			o.holders[key] = append(o.holders[key], h)
-		}
+		o.indexLocked(h, unpackKeys(c.Add))
 		h.busy = c.Busy
 	}
 }
 
-// unindexLocked cuts a chain to its first keep keys.
+// indexLocked lengthens a chain.
+func (o *Owner) indexLocked(h *holding, keys []Key) {
+	keys = keys[:max(0, min(len(keys), maxKeys-h.worker.keys))]
+	for _, key := range keys {
+		if o.holders[key] == nil {
+			o.holders[key] = make(map[*holding]int)
+		}
+		o.holders[key][h]++
+	}
+	h.chain = append(h.chain, keys...)
+	h.worker.keys += len(keys)
+}
+
+// unindexLocked cuts a chain to its first keep keys. Its cost does not depend on what other chains hold, nor on how
+// often a key stands in this one: what comes from the network must not choose how long the lock is held.
 func (o *Owner) unindexLocked(h *holding, keep int) {
 	for _, key := range h.chain[keep:] {
-		list := o.holders[key]
-		if i := slices.Index(list, h); i >= 0 {
-			list = slices.Delete(list, i, i+1)
+		by := o.holders[key]
+		if by[h]--; by[h] == 0 {
+			delete(by, h)
 		}
-		if len(list) == 0 {
+		if len(by) == 0 {
 			delete(o.holders, key)
-		} else {
-			o.holders[key] = list
 		}
 	}
+	h.worker.keys -= len(h.chain) - keep
 	h.chain = h.chain[:keep]
 }
 

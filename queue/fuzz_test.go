@@ -76,17 +76,19 @@ func FuzzDirectory(f *testing.F) {
 	key := Key{1}
 	f.Add(
 		encode(directoryUpdate{V: wireVersion, Number: 1, Reset: true, Changes: []chainChange{{Ref: "p", Add: key[:]}}}),
-		encode(directoryUpdate{V: wireVersion, Number: 2, Changes: []chainChange{{Ref: "p", Keep: 9, Add: key[:], Busy: true}, {Ref: "q", Drop: true}}}),
+		encode(directoryUpdate{V: wireVersion, Number: 2, Changes: []chainChange{{Ref: "p", Keep: 9, Add: append(key[:], key[:]...), Busy: true}, {Ref: "q", Drop: true}}}),
 	)
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		o := &Owner{workers: make(map[string]*remote), holders: make(map[Key][]*holding), closed: true}
+		o := &Owner{workers: make(map[string]*remote), holders: make(map[Key]map[*holding]int), closed: true}
 		w := &remote{holdings: make(map[string]*holding)}
 		o.workers["w"] = w
 		o.onDirectory("w", first)
 		o.onDirectory("w", second)
 		indexed, held := 0, 0
-		for _, list := range o.holders {
-			indexed += len(list)
+		for _, by := range o.holders {
+			for _, times := range by {
+				indexed += times
+			}
 		}
 		for _, h := range w.holdings {
 			held += len(h.chain)

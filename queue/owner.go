@@ -87,15 +87,15 @@ type Owner struct {
 	lines    map[lineID]*line
 	waiting  int // calls in any waiting phase
 	workers  map[string]*remote
-	pools    map[string]*pool // never shrinks; pools are configuration
-	holders  map[Key][]*holding
-	turn     time.Duration // moving average from grant to end
-	idle     chan struct{} // closed when stopping and the last call is gone
-	recheck  bool          // the stream may have been lost
-	rejoined bool          // the connection was, and workers may have dropped tickets they could not claim
-	created  time.Time     // incarnation of the stream
-	tending  func()        // ends what tendConsumers is at
-	beats    chan struct{} // closed and replaced when the roster changes
+	pools    map[string]*pool         // never shrinks; pools are configuration
+	holders  map[Key]map[*holding]int // how often each chain has the key: once, from an honest worker
+	turn     time.Duration            // moving average from grant to end
+	idle     chan struct{}            // closed when stopping and the last call is gone
+	recheck  bool                     // the stream may have been lost
+	rejoined bool                     // the connection was, and workers may have dropped tickets they could not claim
+	created  time.Time                // incarnation of the stream
+	tending  func()                   // ends what tendConsumers is at
+	beats    chan struct{}            // closed and replaced when the roster changes
 }
 
 // NewOwner creates the stream of tickets, subscribes, and asks the workers that are there who they are. ctx bounds the
@@ -120,7 +120,7 @@ func NewOwner(ctx context.Context, nc *nats.Conn, disconnects <-chan Disconnect,
 		lines:        make(map[lineID]*line),
 		workers:      make(map[string]*remote),
 		pools:        make(map[string]*pool),
-		holders:      make(map[Key][]*holding),
+		holders:      make(map[Key]map[*holding]int),
 		turn:         firstTurnGuess,
 		beats:        make(chan struct{}),
 		tending:      func() {},

@@ -86,7 +86,7 @@ func (o *Owner) homeLocked(c *Call) *remote {
 // holderLocked returns the worker with the most free slots among those with an idle process that holds the prefix.
 func (o *Owner) holderLocked(c *Call, prefix Key) *remote {
 	var best *remote
-	for _, h := range o.holders[prefix] {
+	for h := range o.holders[prefix] {
 		if !h.busy && o.eligibleLocked(c, h.worker) && (best == nil || h.worker.free() > best.free()) {
 			best = h.worker
 		}

@@ -44,6 +44,7 @@ type remote struct {
 	sticky  int // tickets of this owner's jobs that only it may claim
 
 	holdings map[string]*holding
+	keys     int    // in all their chains
 	updates  uint64 // last directory update that was applied
 }
 

@@ -119,8 +119,8 @@ func (w *Worker) body(t *Task) error {
 	if t.sum == nil {
 		return nil
 	}
-	if t.size > maxBody {
-		return fmt.Errorf("body of %d bytes is too large", t.size)
+	if t.size < 0 || t.size > maxBody {
+		return fmt.Errorf("a body of %d bytes is not taken", t.size)
 	}
 	body := make([]byte, t.size)
 	if err := w.chunks(t, body); err != nil {

@@ -438,7 +438,10 @@ func TestFirstTurnCancelledBeforeItStartsKeepsTheIdentity(t *testing.T) {
 	if a.Error == nil || a.Error.Code != chat.CodeCancelled {
 		t.Fatalf("outcome %+v, want cancelled", a.Outcome)
 	}
-	c.mustSay("one", chat.SessionWarm)
+	c.mustSay("one", chat.SessionNew)
+	if n := len(children(t)); n != 1 {
+		t.Errorf("%d processes, want the first one again", n)
+	}
 	all := b.api.Requests()
 	if sys := anthropictest.System(all[len(all)-1]); len(sys) != 1 || sys[0] != "Be brief." {
 		t.Errorf("system prompt %q", sys)

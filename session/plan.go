@@ -44,9 +44,9 @@ func (p plan) better(q plan) bool {
 }
 
 // kind is what the client is told of the plan.
-func (p plan) kind(fresh bool) chat.Session {
+func (p plan) kind() chat.Session {
 	switch {
-	case !fresh && !p.cut && p.replay == 0:
+	case p.keep > 0 && !p.cut && p.replay == 0:
 		return chat.SessionWarm
 	case p.keep > 0:
 		return chat.SessionRewound

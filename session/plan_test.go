@@ -44,7 +44,7 @@ func TestPlan(t *testing.T) {
 		{"fresh, first question", "-", "u1", "0/false/0 new"},
 		{"fresh, with history", "-", "u1 a1 u2", "0/false/2 replayed"},
 		{"the same and one more", "u1 a1", "u1 a1 u2", "2/false/0 warm"},
-		{"empty process of this identity", "", "u1", "0/false/0 warm"},
+		{"empty process of this identity", "", "u1", "0/false/0 new"},
 		{"several more", "u1 a1", "u1 a1 u2 a2 u3", "2/false/2 rewound"},
 		{"regenerate the last answer", "u1 a1 u2 a2", "u1 a1 u2", "2/true/0 rewound"},
 		{"regenerate the first answer", "u1 a1", "u1", "0/true/0 new"},
@@ -63,7 +63,7 @@ func TestPlan(t *testing.T) {
 			chain := chat.Chain(&chat.Request{Messages: conversation(tc.asked)})
 			got := ""
 			if p, ok := planFor(r, chain); ok {
-				got = fmt.Sprintf("%d/%v/%d %s", p.keep, p.cut, p.replay, p.kind(r == nil))
+				got = fmt.Sprintf("%d/%v/%d %s", p.keep, p.cut, p.replay, p.kind())
 			}
 			if got != tc.want {
 				t.Errorf("plan %q, want %q", got, tc.want)

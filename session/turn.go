@@ -59,7 +59,7 @@ func newTurn(s *session, cfg *Config, req *chat.Request, p plan, emit func(chat.
 // dead. The error says for the operator what the outcome's tells the client.
 func (t *turn) run(ctx context.Context) (chat.Outcome, error) {
 	defer t.timer.Stop()
-	kind := t.plan.kind(t.s.fresh)
+	kind := t.plan.kind()
 	t.emit(chat.Event{Type: chat.EventTurn, Session: kind})
 	err := t.prepare(ctx)
 	if err == nil {

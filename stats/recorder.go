@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -55,6 +56,8 @@ type Recorder struct {
 	cfg   RecorderConfig
 	log   zerolog.Logger
 	slots chan struct{} // one element per outstanding event
+
+	ailing atomic.Bool // the last event was lost
 }
 
 // OpenRecorder creates the stream of usage events, or brings it up to this
@@ -105,11 +108,27 @@ func (r *Recorder) Record(ctx context.Context, e Event) error {
 	case <-ctx.Done():
 		return fmt.Errorf("recording usage of %s: %w", e.ID, context.Cause(ctx))
 	}
+	if r.ailing.Load() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ailingWait)
+		defer cancel()
+	}
 	if err := r.publish(ctx, subject(e.KeyID, e.Model), e.ID, data); err != nil {
+		r.ailing.Store(true)
 		return fmt.Errorf("recording usage of %s: %w", e.ID, err)
+	}
+	if r.ailing.CompareAndSwap(true, false) {
+		r.log.Info().Msg("usage events are recorded again")
 	}
 	return nil
 }
+
+// ailingWait is how long an event is tried for while the one before it was lost: long
+// enough to see that the broker is back, and no burden on every answer.
+const ailingWait = 300 * time.Millisecond
+
+// Ailing reports whether the last event was lost.
+func (r *Recorder) Ailing() bool { return r.ailing.Load() }
 
 func (r *Recorder) publish(ctx context.Context, subject, id string, data []byte) error {
 	for {

@@ -30,7 +30,7 @@ func decodeMessage(v value) (chat.Message, error) {
 	return chat.Message{}, chat.Invalid(role.at, "unknown role: it must be %s", roles)
 }
 
-const roles = "system, developer, user, assistant or tool"
+const roles = "system, developer, user or assistant"
 
 func withContent(v value, role chat.Role, members map[string]value) (chat.Message, error) {
 	content, ok := members["content"]

@@ -28,6 +28,9 @@ func parse(body []byte) (value, error) {
 	if !utf8.Valid(body) {
 		return value{}, chat.Invalid("", "the body is not valid JSON: it is not UTF-8 text")
 	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return value{}, chat.Invalid("", "the body is empty: it must be a JSON object")
+	}
 	if !json.Valid(body) {
 		return value{}, chat.Invalid("", "the body is not valid JSON%s", where(body))
 	}

@@ -68,6 +68,12 @@ func (c Config) check(from origins) error {
 			errs = append(errs, from.of("auth.api_keys").errorf("key %d %w", i+1, err))
 		}
 	}
+	if c.Auth.Enabled && len(c.Auth.APIKeys) == 0 {
+		errs = append(errs, from.of("auth.enabled").errorf("wants keys but auth.api_keys has none: nobody could call"))
+	}
+	for _, page := range c.CORS.Origins {
+		text("cors.origins", page, checkOrigin)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Worker.CLI.Env)) {
 		if err := checkVariable(name, c.Worker.CLI.Env[name]); err != nil {
 			errs = append(errs, from.of(entryName("worker.cli.env", name)).errorf("%w", err))
@@ -106,6 +112,15 @@ func checkBrokers(list string) error {
 		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return errors.New("is not a URL like nats://host:4222")
 		}
+	}
+	return nil
+}
+
+// checkOrigin takes what browsers send as Origin: scheme, host and port.
+func checkOrigin(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || text != u.Scheme+"://"+u.Host {
+		return errors.New("is not an origin like https://chat.example.org")
 	}
 	return nil
 }

@@ -27,11 +27,15 @@ func main() {
 	}
 }
 
-// collectLess lets the heap grow to five times what lives. That is a few MB here, which
-// Go would otherwise collect several times a turn.
+// collectLess lets the heap grow to five times what lives, up to a quarter of the
+// machine. What lives is a few MB mostly, which Go would otherwise collect several
+// times a turn; with large bodies under way it is much, and collected sooner.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+	if total := totalMemory(); os.Getenv("GOMEMLIMIT") == "" && total > 0 {
+		debug.SetMemoryLimit(total / 4)
 	}
 }
 

@@ -84,6 +84,9 @@ func serve(ctx context.Context, p *program) error {
 
 // apiNode is the API with its broker; workers come over the network.
 func apiNode(ctx context.Context, p *program) error {
+	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
+		return errors.New("no worker could join: set nats.listen or nats.url, or use `maxrelay serve`")
+	}
 	if err := p.openBroker(ctx); err != nil {
 		return err
 	}
@@ -108,6 +111,9 @@ func workerNode(ctx context.Context, p *program) error {
 		return err
 	}
 	p.opened("connection", func(context.Context) { nc.Close() })
+	if !nc.IsConnected() {
+		p.log.Warn().Str("address", nc.Opts.Url).Msg("the broker cannot be reached, trying again until it can")
+	}
 	return p.openWorker(ctx, nc)
 }
 
@@ -130,6 +136,13 @@ func (p *program) openBroker(ctx context.Context) (err error) {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	n := p.cfg.NATS
+	if n.URL == "" {
+		unlock, err := lockFolder(p.cfg.DataDir)
+		if err != nil {
+			return fmt.Errorf("data_dir: %w", err)
+		}
+		p.opened("data folder", func(context.Context) { unlock() })
+	}
 	p.broker, err = queue.OpenBroker(ctx, queue.BrokerConfig{
 		URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, StoreDir: n.Store, TokenFile: n.TokenFile}, p.log)
 	if err != nil {
@@ -174,7 +187,7 @@ func (p *program) openWorker(ctx context.Context, nc *nats.Conn) error {
 	}
 	p.worker, err = worker.Open(ctx, nc, cfg, p.log)
 	if err != nil {
-		return fmt.Errorf("worker: %w", err)
+		return fmt.Errorf("worker: %w (`maxrelay doctor` tells what is missing)", err)
 	}
 	p.opened("worker", func(ctx context.Context) {
 		if err := p.worker.Drain(ctx); err != nil {
@@ -190,7 +203,7 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{}, p.log)
+	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{MaxBytes: usageBytes}, p.log)
 	if err != nil {
 		return err
 	}
@@ -204,7 +217,7 @@ func (p *program) openAPI(ctx context.Context) error {
 		return err
 	}
 	if err := p.http.Open(net.JoinHostPort(p.cfg.Host, strconv.Itoa(p.cfg.Port))); err != nil {
-		return err
+		return fmt.Errorf("host and port: %w", err)
 	}
 	p.opened("http", func(ctx context.Context) {
 		if err := p.http.Close(ctx); err != nil {
@@ -222,12 +235,18 @@ func workerConfig(cfg Config) (worker.Config, error) {
 	if err != nil {
 		return worker.Config{}, err
 	}
+	configDir := w.CLI.ConfigDir
+	if configDir != "" {
+		if configDir, err = filepath.Abs(configDir); err != nil { // the CLI runs in another folder
+			return worker.Config{}, err
+		}
+	}
 	slots := cmp.Or(w.Slots, slotsFor(w.MemoryLimit.Of(totalMemory())))
 	sessions := cmp.Or(w.MaxSessions, slots)
 	return worker.Config{
 		Name: w.Name, Pools: w.Pools, Slots: min(slots, sessions),
 		Session: session.Config{
-			Path: executable(w.CLI.Path), Env: session.Environ(os.Environ(), w.CLI.ConfigDir, w.CLI.Env), Cwd: cwd,
+			Path: executable(w.CLI.Path), Env: session.Environ(os.Environ(), configDir, w.CLI.Env), Cwd: cwd,
 			MaxSessions: sessions, MaxSessionsPerKey: w.MaxSessionsPerKey, Spares: min(w.Spares, sessions),
 			IdleTTL: w.IdleTTL, StartTimeout: w.CLI.StartTimeout, FirstByteTimeout: w.CLI.FirstByteTimeout,
 			IdleTimeout: w.CLI.IdleTimeout, TurnTimeout: w.CLI.TurnTimeout,
@@ -249,6 +268,10 @@ func executable(path string) string {
 	return abs
 }
 
+// usageBytes is what the usage events may take on disk, half of what the broker may;
+// then the oldest go. An event is some 300 bytes.
+const usageBytes = 4 << 30
+
 // defaultPool is whose workers serve every key.
 const defaultPool = "default"
 
@@ -263,7 +286,10 @@ func slotsFor(memory int64) int {
 // nothing, because the model is told its path.
 func childDir(cfg Config) (string, error) {
 	if dir := cfg.Worker.CLI.Cwd; dir != "" {
-		return dir, nil
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return "", fmt.Errorf("worker.cli.cwd: %s is no folder", dir)
+		}
+		return filepath.Abs(dir)
 	}
 	if entries, err := os.ReadDir("/var/empty"); err == nil && len(entries) == 0 {
 		return "/var/empty", nil

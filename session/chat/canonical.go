@@ -18,7 +18,8 @@ import (
 //   - neighbours of one role become one message: user blocks in order, assistant
 //     messages' texts joined by a blank line;
 //   - an assistant message is its texts concatenated in one block, then its calls in
-//     their order; reasoning is left out, and so is a text of white space only;
+//     their order; reasoning is left out, and so is a text of white space only or
+//     "(no content)";
 //     a message with nothing left vanishes;
 //   - blank user text blocks beside others are dropped, all other user and tool text
 //     is kept to the byte;
@@ -46,7 +47,9 @@ func Canonical(messages []Message) ([]Message, error) {
 }
 
 // merge canonicalizes each message and joins neighbours of one role. from[i] is the
-// index of the first original message in merged[i], for error messages.
+// index of the first original message in merged[i], for error messages. Texts of
+// neighbouring assistants are joined once, at the end of their run: a run can be as
+// long as a body.
 func merge(messages []Message) (merged []Message, from []int, err error) {
 	for i, m := range messages {
 		m, err := canonicalMessage(m, i)
@@ -57,10 +60,15 @@ func merge(messages []Message) (merged []Message, from []int, err error) {
 			continue
 		}
 		if n := len(merged); n > 0 && merged[n-1].Role == m.Role {
-			merged[n-1].Content = join(merged[n-1], m)
+			merged[n-1].Content = append(merged[n-1].Content, m.Content...)
 			continue
 		}
 		merged, from = append(merged, m), append(from, i)
+	}
+	for i := range merged {
+		if merged[i].Role == RoleAssistant {
+			merged[i].Content = joinTexts(merged[i].Content)
+		}
 	}
 	return merged, from, nil
 }
@@ -86,7 +94,7 @@ func canonicalUser(m Message, i int) (Message, error) {
 		out.Content = append(out.Content, b)
 	}
 	if len(out.Content) == 0 {
-		return out, Invalid(at(i)+".content", "must hold some text, an image or a file")
+		return out, Invalid(at(i)+".content", "must hold some text")
 	}
 	return out, nil
 }
@@ -110,11 +118,15 @@ func canonicalAssistant(m Message, i int) (Message, error) {
 			return out, Invalid(at(i)+".content", "an assistant message cannot hold a block of type %q", b.Type)
 		}
 	}
-	if t := text.String(); !blank(t) {
+	if t := text.String(); !blank(t) && t != noContent {
 		out.Content = append([]Block{{Type: BlockText, Text: t}}, out.Content...)
 	}
 	return out, nil
 }
+
+// noContent is what Claude Code 2.1.330 writes for an empty text. As an assistant's it is
+// left out of what the model sees, so it has no place in the canonical form.
+const noContent = "(no content)"
 
 // canonicalSystem turns a system message in mid-conversation into a user's: the model
 // has one system prompt, and the place of a later instruction matters.
@@ -135,28 +147,23 @@ func wrapSystem(text string) string {
 	return "<system_message>\n" + text + "\n</system_message>"
 }
 
-// join returns the content of two neighbours of one role as one message's.
-func join(a, b Message) []Block {
-	if a.Role == RoleUser {
-		return append(a.Content, b.Content...)
+// joinTexts returns an assistant's blocks as one text, its parts separated by a blank
+// line, and the calls after it.
+func joinTexts(content []Block) []Block {
+	var texts []string
+	out := make([]Block, 1, len(content)+1)
+	for _, b := range content {
+		if b.Type == BlockText {
+			texts = append(texts, b.Text)
+		} else {
+			out = append(out, b)
+		}
 	}
-	text, calls := split(a.Content)
-	moreText, moreCalls := split(b.Content)
-	if text != "" && moreText != "" {
-		text += "\n\n"
+	if len(texts) == 0 {
+		return out[1:]
 	}
-	var out []Block
-	if text += moreText; text != "" {
-		out = append(out, Block{Type: BlockText, Text: text})
-	}
-	return append(append(out, calls...), moreCalls...)
-}
-
-func split(content []Block) (text string, calls []Block) {
-	if len(content) > 0 && content[0].Type == BlockText {
-		return content[0].Text, content[1:]
-	}
-	return "", content
+	out[0] = Block{Type: BlockText, Text: strings.Join(texts, "\n\n")}
+	return out
 }
 
 // checkCalls holds every call of an assistant message to one result in the next

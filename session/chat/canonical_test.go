@@ -47,6 +47,11 @@ func TestCanonicalForm(t *testing.T) {
 			[]chat.Message{user(text("a")), assistant(text("x\n\ny")), user(text("b"))}},
 		{"a blank assistant message vanishes",
 			[]chat.Message{user(text("a")), assistant(text(" ")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
+		{"the CLI's word for nothing vanishes too",
+			[]chat.Message{user(text("a")), assistant(text("(no content)")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
+		{"calls of neighbouring assistants stand behind their texts",
+			[]chat.Message{user(text("a")), assistant(text("x"), call("1", "{}")), assistant(text("y"), call("2", "{}")), user(outcome("1"), outcome("2"))},
+			[]chat.Message{user(text("a")), assistant(text("x\n\ny"), call("1", "{}"), call("2", "{}")), user(outcome("1"), outcome("2"))}},
 		{"reasoning is left out",
 			[]chat.Message{user(text("a")), assistant(chat.Block{Type: chat.BlockThinking, Thinking: "hm"}, text("x")), user(text("b"))},
 			[]chat.Message{user(text("a")), assistant(text("x")), user(text("b"))}},
@@ -91,6 +96,18 @@ func TestCanonicalRefuses(t *testing.T) {
 				t.Errorf("got %v, want invalid_request at %s", err, tc.param)
 			}
 		})
+	}
+}
+
+// A body holds millions of short messages. Joining them one by one took hours.
+func TestALongRunOfNeighboursIsJoinedInOneGo(t *testing.T) {
+	messages := []chat.Message{user(text("q"))}
+	for range 200_000 {
+		messages = append(messages, assistant(text("some thirty bytes of an answer")))
+	}
+	got, err := chat.Canonical(append(messages, user(text("q"))))
+	if want := 200_000*32 - 2; err != nil || len(got) != 3 || len(got[1].Content[0].Text) != want {
+		t.Errorf("%d messages (%v)", len(got), err)
 	}
 }
 

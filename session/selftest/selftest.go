@@ -53,6 +53,9 @@ const baitText = "maxrelay-self-test-bait"
 
 func newLab(cfg session.Config, parent string) (l *lab, err error) {
 	l = &lab{req: chat.Request{Tenant: chat.Tenant{Key: "selftest"}, Model: "sonnet", System: "self-test"}}
+	if parent, err = filepath.Abs(parent); err != nil { // the CLI runs in another folder
+		return nil, err
+	}
 	if l.dir, err = os.MkdirTemp(parent, "selftest-"); err != nil {
 		return nil, err
 	}

@@ -16,7 +16,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func run(t *testing.T, path string) []selftest.Check {
 	t.Helper()
-	dir := t.TempDir()
+	t.Chdir(t.TempDir())
+	const dir = "data" // relative, as the configuration's default is
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	cfg := session.Config{Path: path, Cwd: "/", StartTimeout: time.Minute,
 		Env: session.Environ([]string{"PATH=/usr/bin:/bin", "ANTHROPIC_API_KEY=the-operators"}, "", nil)}
 	checks, err := selftest.Run(t.Context(), cfg, dir)

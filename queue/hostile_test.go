@@ -1,0 +1,41 @@
+package queue
+
+import (
+	"math"
+	"testing"
+)
+
+// What a holder of the token may send must not crash or stall anybody.
+
+func TestADirectoryUpdateCannotOverflowItsBounds(t *testing.T) {
+	key := Key{1}
+	u := directoryUpdate{V: wireVersion, Changes: []chainChange{{Ref: "p", Keep: math.MaxInt, Add: key[:]}}}
+	if _, err := parseDirectory(encode(u)); err == nil {
+		t.Error("a chain of 2^63 keys was taken")
+	}
+}
+
+func TestARepeatedKeyCostsNoMoreThanAnother(t *testing.T) {
+	o := &Owner{workers: make(map[string]*remote), holders: make(map[Key]map[*holding]int), closed: true}
+	w := &remote{holdings: make(map[string]*holding)}
+	same := make([]Key, maxChain)
+	for i := range 64 { // 2^20 keys are offered, all alike
+		h := &holding{worker: w}
+		w.holdings[string(rune('a'+i))] = h
+		o.indexLocked(h, same)
+	}
+	if w.keys != maxKeys {
+		t.Errorf("%d keys are known, the bound is %d", w.keys, maxKeys)
+	}
+	if o.forgetLocked(w); len(o.holders) != 0 || w.keys != 0 {
+		t.Errorf("left: %d entries, %d keys", len(o.holders), w.keys)
+	}
+}
+
+func TestABodyOfNegativeSizeIsNotTaken(t *testing.T) {
+	for _, size := range []int{-1, math.MinInt, maxBody + 1} {
+		if err := (&Worker{}).body(&Task{size: size, sum: []byte{1}}); err == nil {
+			t.Errorf("a body of %d bytes was taken", size)
+		}
+	}
+}
