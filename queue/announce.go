@@ -171,6 +171,13 @@ func (w *Worker) publishAnnouncements() {
 	}
 }
 
+// lastUpdate is the number of the last directory update that was sent.
+func (w *Worker) lastUpdate() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.updates
+}
+
 func (w *Worker) say(verb string, message any) {
 	if err := w.nc.Publish(upSubject(w.id, verb), encode(message)); err != nil {
 		w.log.Debug().Err(err).Str("verb", verb).Msg("not announced")

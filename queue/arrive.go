@@ -122,6 +122,9 @@ func (o *Owner) onEnd(worker, job string, f frame) endReply {
 	if f.seq >= c.next {
 		return endReply{Answer: endNeed, From: c.next}
 	}
+	if head.Directory > c.worker.updates {
+		return endReply{Answer: endSoon}
+	}
 	o.settleLocked(c, end)
 	return endReply{Answer: endOK}
 }

@@ -94,8 +94,14 @@ func (w *rawWorker) lost(c *Call, epoch, seq int) {
 
 func (w *rawWorker) end(c *Call, epoch, frames int, e End) endReply {
 	w.t.Helper()
+	return w.endAfter(0, c, epoch, frames, e)
+}
+
+// endAfter sends an end that is to be taken after a directory update.
+func (w *rawWorker) endAfter(update uint64, c *Call, epoch, frames int, e End) endReply {
+	w.t.Helper()
 	data := appendFrameHead(nil, frame{kind: frameEnd, epoch: epoch, seq: frames})
-	data = append(data, pack(endHeader{OK: e.OK, Retry: e.Retry, RetryAfterMS: e.RetryAfter.Milliseconds()}, e.Data)...)
+	data = append(data, pack(endHeader{OK: e.OK, Retry: e.Retry, RetryAfterMS: e.RetryAfter.Milliseconds(), Directory: update}, e.Data)...)
 	var reply endReply
 	if err := json.Unmarshal(w.request(frameSubject(w.o.node, w.id, c.job.ID), data), &reply); err != nil {
 		w.t.Fatal(err)

@@ -274,15 +274,19 @@ func (s *sender) resend(from int) (ok bool) {
 // finish asks the owner to take the end until it does, is gone, or does not want it.
 func (s *sender) finish(end End) {
 	t := s.t
-	head := endHeader{OK: end.OK, Retry: end.Retry, RetryAfterMS: end.RetryAfter.Milliseconds()}
-	data := appendFrameHead(nil, frame{kind: frameEnd, epoch: t.Epoch, seq: s.seq})
-	data = append(data, pack(head, end.Data)...)
+	head := endHeader{OK: end.OK, Retry: end.Retry, RetryAfterMS: end.RetryAfter.Milliseconds(), Directory: t.w.lastUpdate()}
+	behind := 0
 	limit := time.Now().Add(endLimit)
 	for !t.orphan.Load() && time.Now().Before(t.w.lastChance(limit)) {
-		reply, err := s.ask(data)
+		reply, err := s.ask(s.encodeEnd(head, end.Data))
 		switch {
 		case err != nil:
-			s.rest()
+			s.rest(endPause)
+		case reply.Answer == endSoon:
+			if behind++; behind == endPatience { // the update got lost; the owner will ask for a snapshot
+				head.Directory = 0
+			}
+			s.rest(time.Millisecond)
 		case reply.Answer != endNeed:
 			return
 		case !s.resend(reply.From):
@@ -291,6 +295,13 @@ func (s *sender) finish(end End) {
 	}
 	t.w.log.Warn().Str("job", t.Job).Msg("end of a job was not taken")
 }
+
+func (s *sender) encodeEnd(head endHeader, data []byte) []byte {
+	return append(appendFrameHead(nil, frame{kind: frameEnd, epoch: s.t.Epoch, seq: s.seq}), pack(head, data)...)
+}
+
+// endPatience is how often an end is sent again for a directory that is behind: it is by a scheduler's whim, mostly.
+const endPatience = 50
 
 func (s *sender) ask(data []byte) (endReply, error) {
 	var reply endReply
@@ -304,9 +315,9 @@ func (s *sender) ask(data []byte) (endReply, error) {
 	return reply, nil
 }
 
-// rest is the pause after an end that nobody answered.
-func (s *sender) rest() {
-	s.timer.Reset(endPause)
+// rest is the pause after an end that was not taken.
+func (s *sender) rest(pause time.Duration) {
+	s.timer.Reset(pause)
 	<-s.timer.C
 }
 

@@ -102,6 +102,10 @@ type endHeader struct {
 	OK           bool      `json:"ok"`
 	Retry        RetryKind `json:"retry,omitempty"`
 	RetryAfterMS int64     `json:"retry_after_ms,omitempty"`
+
+	// Directory is the last update that the worker sent before: the owner takes the end after it, so that a client that
+	// asks again at once is led to the process that now holds its conversation. 0: it does not matter.
+	Directory uint64 `json:"dir,omitempty"`
 }
 
 // endReply answers an end.
@@ -115,6 +119,7 @@ type endAnswer string
 const (
 	endOK    endAnswer = "ok"
 	endNeed  endAnswer = "need"  // frames are missing, the first is From; send them and the end again
+	endSoon  endAnswer = "soon"  // the directory is behind; send the end again in a moment
 	endStale endAnswer = "stale" // not the current attempt, or not a job of this owner
 )
 
