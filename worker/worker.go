@@ -44,8 +44,8 @@ type Worker struct {
 	ready chan struct{} // closed when queue and pool are set
 	info  atomic.Pointer[json.RawMessage]
 
-	stop   context.CancelFunc
-	recalc sync.WaitGroup
+	stop     context.CancelFunc
+	watching sync.WaitGroup // the goroutine of recheck
 }
 
 // Open checks the CLI, joins the queue over nc and takes jobs. The connection stays
@@ -76,7 +76,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 	watch, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	if !identity.SignedIn {
-		w.recalc.Go(func() { w.recheck(watch, cfg) })
+		w.watching.Go(func() { w.recheck(watch, cfg) })
 	}
 	log.Info().Str("worker", w.queue.ID()).Str("cli", identity.Version).Bool("signed_in", identity.SignedIn).
 		Int("slots", cfg.Slots).Strs("pools", cfg.Pools).Msg("worker takes jobs")
@@ -95,7 +95,7 @@ func (w *Worker) Drain(ctx context.Context) error { return w.queue.Drain(ctx) }
 // Close interrupts what still runs, leaves the queue and ends all processes.
 func (w *Worker) Close() {
 	w.stop()
-	w.recalc.Wait()
+	w.watching.Wait()
 	w.queue.Close()
 	w.pool.Close()
 }

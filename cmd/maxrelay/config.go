@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"maxrelay/api"
 )
 
 // Config is everything an operator can set.
@@ -97,13 +100,7 @@ func defaultConfig() Config {
 		Host:    "127.0.0.1",
 		Port:    3456,
 		DataDir: "data",
-		Models: map[string]string{
-			"claude-opus-4":     "opus",
-			"claude-opus-4-6":   "opus",
-			"claude-sonnet-4":   "sonnet",
-			"claude-sonnet-4-6": "sonnet",
-			"claude-haiku-4":    "haiku",
-		},
+		Models:  maps.Clone(api.DefaultModels),
 		Queue: QueueConfig{
 			Timeout:          120 * time.Second,
 			StickyWait:       750 * time.Millisecond,
