@@ -451,7 +451,7 @@ func TestQueueWithoutWorkerSaysSo(t *testing.T) {
 }
 
 func TestAnswerThatTakesTooLong(t *testing.T) {
-	n := openNode(t, Config{TurnTimeout: 300 * time.Millisecond}, queue.OwnerConfig{}, func(ctx context.Context, p *play) {
+	n := openNode(t, Config{TurnTimeout: 2 * time.Second}, queue.OwnerConfig{}, func(ctx context.Context, p *play) {
 		p.begin()
 		<-ctx.Done()
 		p.fail(chat.CodeCancelled, "cancelled", 0)

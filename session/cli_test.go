@@ -528,7 +528,7 @@ func TestHiddenContinuationsNeverReachTheClient(t *testing.T) {
 }
 
 func TestDeadAndHungProcesses(t *testing.T) {
-	b := openReal(t, func(c *session.Config) { c.FirstByteTimeout = 300 * time.Millisecond })
+	b := openReal(t, func(c *session.Config) { c.FirstByteTimeout = 3 * time.Second })
 	c := b.talk("alice", "s")
 	c.mustSay("one", chat.SessionNew)
 

@@ -13,7 +13,7 @@ import (
 
 func TestNothingIsLostOrLeftByAFailedTurn(t *testing.T) {
 	cfg := fakeConfig()
-	cfg.FirstByteTimeout, cfg.IdleTimeout = 300*time.Millisecond, 300*time.Millisecond
+	cfg.FirstByteTimeout, cfg.IdleTimeout = 1500*time.Millisecond, 1500*time.Millisecond
 	f := openFakes(t, cfg)
 	d := f.dialog("k", "")
 	d.mustSay("one", chat.SessionNew)

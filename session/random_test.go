@@ -27,7 +27,7 @@ func TestRandomLivesOfManyConversations(t *testing.T) {
 	const clients, dialogs, turns = 3, 3, 100
 	cfg := fakeConfig()
 	cfg.MaxSessions, cfg.MaxSessionsPerKey, cfg.Spares, cfg.MaxConversations = clients+2, 3, 1, 4
-	cfg.FirstByteTimeout, cfg.IdleTimeout = time.Second, time.Second
+	cfg.FirstByteTimeout, cfg.IdleTimeout = 10*time.Second, 10*time.Second
 	f := openFakes(t, cfg)
 	var all sync.WaitGroup
 	for c := range clients {
