@@ -73,6 +73,9 @@ func (t *turn) count() chat.Usage {
 		u.InputTokens = t.server.estimate.Tokens(t.prompt())
 	}
 	u.OutputTokens = max(u.OutputTokens, t.server.estimate.Tokens(t.said.String()))
+	if err := t.server.estimate.Err(); err != nil {
+		t.server.log.Warn().Err(err).Str("request", t.x.label).Msg("usage is estimated from bytes alone")
+	}
 	return u
 }
 

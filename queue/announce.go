@@ -34,16 +34,18 @@ type chain struct {
 func (w *Worker) Hold(ref HoldingID, keys []Key, busy bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.holdLocked(ref, commonPrefix(w.heldLocked(ref), keys), keys, busy)
-}
-
-// Extend is Hold for a caller that knows the difference: the first keep keys stay, and the given ones follow.
-func (w *Worker) Extend(ref HoldingID, keep int, add []Key, busy bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	held := w.heldLocked(ref)
-	keep = min(max(keep, 0), len(held))
-	w.holdLocked(ref, keep, append(slices.Clip(held[:keep]), add...), busy)
+	c := w.chains[ref]
+	if c == nil {
+		c = &chain{}
+		w.chains[ref] = c
+	} else if !c.dropped && c.busy == busy && slices.Equal(c.keys, keys) {
+		return
+	}
+	c.kept = min(c.kept, commonPrefix(c.keys, keys))
+	c.keys = slices.Clone(keys[:min(len(keys), maxChain)])
+	c.busy, c.dirty, c.dropped = busy, true, false
+	w.changed = true
+	w.wakeAnnounce()
 }
 
 // Drop says that a process is gone.
@@ -55,28 +57,6 @@ func (w *Worker) Drop(ref HoldingID) {
 		w.changed = true
 		w.wakeAnnounce()
 	}
-}
-
-func (w *Worker) heldLocked(ref HoldingID) []Key {
-	if c := w.chains[ref]; c != nil {
-		return c.keys
-	}
-	return nil
-}
-
-func (w *Worker) holdLocked(ref HoldingID, common int, keys []Key, busy bool) {
-	c := w.chains[ref]
-	if c == nil {
-		c = &chain{}
-		w.chains[ref] = c
-	} else if !c.dropped && c.busy == busy && common == len(keys) && common == len(c.keys) {
-		return
-	}
-	c.keys = slices.Clone(keys[:min(len(keys), maxChain)])
-	c.kept = min(c.kept, common)
-	c.busy, c.dirty, c.dropped = busy, true, false
-	w.changed = true
-	w.wakeAnnounce()
 }
 
 func commonPrefix(a, b []Key) int {

@@ -231,7 +231,7 @@ func TestTheDirectoryFollowsItsWorker(t *testing.T) {
 		w.Hold(HoldingID(fmt.Sprintf("p%d", i)), long, i%2 == 0)
 	}
 	w.Hold("q", keys(1, 2, 3), false)
-	w.Extend("q", 2, keys(7, 8), true)
+	w.Hold("q", keys(1, 2, 7, 8), true)
 	check := func(o *Owner) {
 		t.Helper()
 		for i := range 12 {
@@ -247,7 +247,7 @@ func TestTheDirectoryFollowsItsWorker(t *testing.T) {
 		o.mu.Lock()
 		o.workers[w.ID()].updates -= 5
 		o.mu.Unlock()
-		w.Extend("q", 1, nil, false)
+		w.Hold("q", keys(1), false)
 		holds(t, o, w, "q", keys(1), false)
 		holds(t, late, w, "q", keys(1), false)
 	})

@@ -108,9 +108,6 @@ func (a *Answer) Add(e chat.Event) {
 	}
 }
 
-// Text returns what was said so far.
-func (a *Answer) Text() string { return a.text.String() }
-
 // Completion returns the finished answer.
 func (a *Answer) Completion(h Head, u chat.Usage) Completion {
 	return Completion{
