@@ -143,6 +143,7 @@ func (o *Owner) open(ctx context.Context) (err error) {
 		ownerSubject(o.node, verbClaim, "*"): o.onClaim,
 		ownerSubject(o.node, verbBody, "*"):  o.onChunk,
 		ownerSubject(o.node, verbAlive, "*"): o.onAlive,
+		ownerSubject(o.node, verbHere, "*"):  o.onHere,
 		upSubject("*", "*"):                  o.onWorker,
 	} {
 		if err := o.subscribe(subject, handler); err != nil {

@@ -11,6 +11,7 @@ const (
 	verbClaim = "claim" // worker → owner, request: may I have this job
 	verbBody  = "body"  // worker → owner, request: a chunk of a large body
 	verbAlive = "alive" // worker → owner, request: I still run these
+	verbHere  = "here"  // owner → owner, request: are you there
 
 	verbBeat      = "beat" // worker → all owners: who I am and how busy
 	verbBye       = "bye"  // worker → all owners: I am gone
