@@ -2,12 +2,15 @@ package chat
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Canonical returns the one form of a conversation that is compared, hashed and
@@ -21,9 +24,13 @@ import (
 //     their order; reasoning is left out, and so is a text of white space only or
 //     "(no content)";
 //     a message with nothing left vanishes;
-//   - blank user text blocks beside others are dropped, all other user and tool text
-//     is kept to the byte;
-//   - tool arguments are canonical JSON (see CanonicalJSON).
+//   - before an assistant's opening stands a user message, "<conversation_start/>":
+//     the Messages API wants the user's first, and a process can be cut before it;
+//   - blank user text blocks beside others are dropped, and blank ones of a tool's
+//     result even when nothing is left; all other user and tool text is kept to the byte;
+//   - a user message begins with its tool results, in the order of their calls, as the
+//     Messages API wants it; the rest follows in its own order;
+//   - tool arguments are a JSON object in canonical form (see CanonicalJSON).
 //
 // It refuses, naming the message in the error's Param: a user message with nothing to
 // say, an assistant message last, a call without a result in the next message, a
@@ -43,8 +50,17 @@ func Canonical(messages []Message) ([]Message, error) {
 	if err := checkCalls(merged, from); err != nil {
 		return nil, err
 	}
+	for i := 1; i < len(merged); i++ {
+		resultsFirst(merged[i].Content, merged[i-1].Content)
+	}
+	if merged[0].Role == RoleAssistant {
+		merged = append([]Message{Text(RoleUser, opening)}, merged...)
+	}
 	return merged, nil
 }
+
+// opening stands for what an assistant's first message answers.
+const opening = "<conversation_start/>"
 
 // merge canonicalizes each message and joins neighbours of one role. from[i] is the
 // index of the first original message in merged[i], for error messages. Texts of
@@ -91,12 +107,25 @@ func canonicalUser(m Message, i int) (Message, error) {
 		if b.Type == BlockText && blank(b.Text) {
 			continue
 		}
+		if b.Type == BlockToolResult {
+			b.Content = withoutBlanks(b.Content)
+		}
 		out.Content = append(out.Content, b)
 	}
 	if len(out.Content) == 0 {
-		return out, Invalid(at(i)+".content", "must hold some text")
+		return out, Invalid(at(i)+".content", "must hold some text, a picture or a document")
 	}
 	return out, nil
+}
+
+// withoutBlanks returns the blocks without blank texts, nil for none.
+func withoutBlanks(blocks []Block) (kept []Block) {
+	for _, b := range blocks {
+		if b.Type != BlockText || !blank(b.Text) {
+			kept = append(kept, b)
+		}
+	}
+	return kept
 }
 
 func canonicalAssistant(m Message, i int) (Message, error) {
@@ -108,8 +137,8 @@ func canonicalAssistant(m Message, i int) (Message, error) {
 			text.WriteString(b.Text)
 		case BlockToolUse:
 			input, err := CanonicalJSON(b.Input)
-			if err != nil {
-				return out, Invalid(at(i)+".tool_calls", "arguments of call %q are not a JSON value: %v", b.ID, err)
+			if err != nil || input[0] != '{' {
+				return out, Invalid(at(i)+".tool_calls", "the arguments of call %q are not a JSON object", ClientToolID(b.ID))
 			}
 			b.Input = input
 			out.Content = append(out.Content, b)
@@ -118,14 +147,15 @@ func canonicalAssistant(m Message, i int) (Message, error) {
 			return out, Invalid(at(i)+".content", "an assistant message cannot hold a block of type %q", b.Type)
 		}
 	}
-	if t := text.String(); !blank(t) && t != noContent {
+	if t := text.String(); !blank(t) && trim(t) != noContent {
 		out.Content = append([]Block{{Type: BlockText, Text: t}}, out.Content...)
 	}
 	return out, nil
 }
 
-// noContent is what Claude Code 2.1.330 writes for an empty text. As an assistant's it is
-// left out of what the model sees, so it has no place in the canonical form.
+// noContent is what Claude Code 2.1.330 writes for an empty text. As an assistant's, white
+// space around it or not, it is left out of what the model sees, so it has no place in
+// the canonical form.
 const noContent = "(no content)"
 
 // canonicalSystem turns a system message in mid-conversation into a user's: the model
@@ -183,7 +213,7 @@ func checkCalls(messages []Message, from []int) error {
 				open = make(map[string]bool)
 			}
 			if _, twice := open[b.ID]; twice {
-				return Invalid(at(from[i])+".tool_calls", "two calls have the id %q", b.ID)
+				return Invalid(at(from[i])+".tool_calls", "two calls have the id %q", ClientToolID(b.ID))
 			}
 			open[b.ID] = false
 		}
@@ -198,24 +228,51 @@ func answer(open map[string]bool, m Message, i int) error {
 		}
 		answered, known := open[b.ToolUseID]
 		if !known {
-			return Invalid(at(i)+".tool_call_id", "no call %q in the assistant message before", b.ToolUseID)
+			return Invalid(at(i)+".tool_call_id", "no call %q in the assistant message before", ClientToolID(b.ToolUseID))
 		}
 		if answered {
-			return Invalid(at(i)+".tool_call_id", "call %q has a result already", b.ToolUseID)
+			return Invalid(at(i)+".tool_call_id", "call %q has a result already", ClientToolID(b.ToolUseID))
 		}
 		open[b.ToolUseID] = true
 	}
 	for id, answered := range open {
 		if !answered {
-			return Invalid(at(i), "call %q of the assistant message before has no result", id)
+			return Invalid(at(i), "call %q of the assistant message before has no result", ClientToolID(id))
 		}
 	}
 	return nil
 }
 
+// resultsFirst sorts a user's blocks: results in the order of the calls before, then
+// the rest as it was.
+func resultsFirst(content, before []Block) {
+	order := make(map[string]int)
+	for i, b := range before {
+		if b.Type == BlockToolUse {
+			order[b.ID] = i
+		}
+	}
+	if len(order) == 0 {
+		return
+	}
+	place := func(b Block) int {
+		if b.Type == BlockToolResult {
+			return order[b.ToolUseID]
+		}
+		return len(before)
+	}
+	slices.SortStableFunc(content, func(a, b Block) int { return cmp.Compare(place(a), place(b)) })
+}
+
 func at(i int) string { return fmt.Sprintf("messages[%d]", i) }
 
-func blank(s string) bool { return strings.TrimSpace(s) == "" }
+func blank(s string) bool { return trim(s) == "" }
+
+// trim takes off white space as ECMAScript and so the CLI understands it, and the next
+// line character, which only Unicode counts in: whatever either drops is blank.
+func trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
+}
 
 // CanonicalJSON rewrites a JSON value so that equal values have equal bytes: no white
 // space, object keys sorted, numbers as the CLI rewrites them (IEEE 754 doubles in

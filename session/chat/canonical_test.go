@@ -23,6 +23,10 @@ func outcome(id string) chat.Block {
 	return chat.Block{Type: chat.BlockToolResult, ToolUseID: id, Content: []chat.Block{text("r")}}
 }
 
+func image(data string) chat.Block {
+	return chat.Block{Type: chat.BlockImage, Source: &chat.Source{Type: "base64", MediaType: "image/png", Data: data}}
+}
+
 func user(b ...chat.Block) chat.Message { return chat.Message{Role: chat.RoleUser, Content: b} }
 func assistant(b ...chat.Block) chat.Message {
 	return chat.Message{Role: chat.RoleAssistant, Content: b}
@@ -60,9 +64,24 @@ func TestCanonicalForm(t *testing.T) {
 			[]chat.Message{user(text("a")), assistant(text("x")), user(text("<system_message>\nbe kind\n</system_message>"), text("b"))}},
 		{"results of several messages meet their calls",
 			[]chat.Message{user(text("a")), assistant(call("1", "{}"), call("2", "")), user(outcome("2")), user(outcome("1"))},
-			[]chat.Message{user(text("a")), assistant(call("1", "{}"), call("2", "{}")), user(outcome("2"), outcome("1"))}},
-		{"an opening by the assistant stays",
-			[]chat.Message{assistant(text("hi")), user(text("a"))}, []chat.Message{assistant(text("hi")), user(text("a"))}},
+			[]chat.Message{user(text("a")), assistant(call("1", "{}"), call("2", "{}")), user(outcome("1"), outcome("2"))}},
+		{"results come before what else a user says",
+			[]chat.Message{user(text("a")), assistant(call("1", "{}"), call("2", "{}")), user(text("b"), outcome("2"), text("c")), system("d"), user(outcome("1"), text("e"))},
+			[]chat.Message{user(text("a")), assistant(call("1", "{}"), call("2", "{}")), user(outcome("1"), outcome("2"), text("b"), text("c"), text("<system_message>\nd\n</system_message>"), text("e"))}},
+		{"blank texts of a result go",
+			[]chat.Message{user(text("a")), assistant(call("1", "{}")), user(chat.Block{Type: chat.BlockToolResult, ToolUseID: "1", Content: []chat.Block{text(" "), text("b "), text("")}})},
+			[]chat.Message{user(text("a")), assistant(call("1", "{}")), user(chat.Block{Type: chat.BlockToolResult, ToolUseID: "1", Content: []chat.Block{text("b ")}})}},
+		{"a result may be empty",
+			[]chat.Message{user(text("a")), assistant(call("1", "{}")), user(chat.Block{Type: chat.BlockToolResult, ToolUseID: "1", Content: []chat.Block{text("")}})},
+			[]chat.Message{user(text("a")), assistant(call("1", "{}")), user(chat.Block{Type: chat.BlockToolResult, ToolUseID: "1"})}},
+		{"a picture needs no words", []chat.Message{user(text(" "), image("x"))}, []chat.Message{user(image("x"))}},
+		{"an opening by the assistant answers a user's",
+			[]chat.Message{assistant(text("hi")), user(text("a"))},
+			[]chat.Message{user(text("<conversation_start/>")), assistant(text("hi")), user(text("a"))}},
+		{"a byte order mark says nothing",
+			[]chat.Message{user(text("\ufeff"), text("a")), assistant(text("\ufeff\n")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
+		{"white space around the CLI's word for nothing does not make it something",
+			[]chat.Message{user(text("a")), assistant(text(" (no content)\n")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := chat.Canonical(tc.in)
@@ -88,6 +107,7 @@ func TestCanonicalRefuses(t *testing.T) {
 		{"a second result", []chat.Message{user(text("a")), assistant(call("1", "{}")), user(outcome("1")), user(outcome("1"))}, "messages[2].tool_call_id"},
 		{"two calls of one id", []chat.Message{user(text("a")), assistant(call("1", "{}"), call("1", "{}")), user(outcome("1"))}, "messages[1].tool_calls"},
 		{"arguments that are no JSON", []chat.Message{user(text("a")), assistant(call("1", "{")), user(outcome("1"))}, "messages[1].tool_calls"},
+		{"arguments that are no object", []chat.Message{user(text("a")), assistant(call("1", "[]")), user(outcome("1"))}, "messages[1].tool_calls"},
 		{"an image of the assistant's", []chat.Message{user(text("a")), assistant(chat.Block{Type: chat.BlockImage}), user(text("b"))}, "messages[1].content"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -127,25 +147,64 @@ func TestCanonicalJSON(t *testing.T) {
 	}
 }
 
-// drawBlock draws from few texts, so that near misses are likely.
-func drawBlock(t *rapid.T, role chat.Role) chat.Block {
-	words := rapid.SampledFrom([]string{"a", "b", "ab", "a ", " a", "", " ", "a\n", "user", "text"})
-	if rapid.IntRange(0, 3).Draw(t, "kind") > 0 {
-		return text(words.Draw(t, "text"))
+// Texts are drawn from few, so that near misses are likely.
+var words = rapid.SampledFrom([]string{"a", "b", "ab", "a ", " a", "", " ", "a\n", "user", "text"})
+
+func drawText(t *rapid.T) chat.Block { return text(words.Draw(t, "text")) }
+
+func drawMedia(t *rapid.T) chat.Block {
+	src := &chat.Source{
+		Type:      rapid.SampledFrom([]string{"base64", "url", "text"}).Draw(t, "type"),
+		MediaType: rapid.SampledFrom([]string{"", "image/png"}).Draw(t, "media type"),
+		Data:      words.Draw(t, "data"), URL: words.Draw(t, "url"), At: words.Draw(t, "at"),
 	}
-	if role == chat.RoleUser {
-		return chat.Block{Type: chat.BlockImage, Source: &chat.Source{Type: "base64", MediaType: "image/png", Data: words.Draw(t, "data")}}
+	if rapid.Bool().Draw(t, "document") {
+		return chat.Block{Type: chat.BlockDocument, Title: words.Draw(t, "title"), Context: words.Draw(t, "context"), Source: src}
 	}
-	return chat.Block{Type: chat.BlockThinking, Thinking: words.Draw(t, "thinking")}
+	return chat.Block{Type: chat.BlockImage, Source: src}
+}
+
+// drawBlocks draws what a message may hold, its calls and results aside.
+func drawBlocks(t *rapid.T, role chat.Role) (blocks []chat.Block) {
+	for range rapid.IntRange(1, 3).Draw(t, "blocks") {
+		switch kind := rapid.IntRange(0, 3).Draw(t, "kind"); {
+		case kind > 0:
+			blocks = append(blocks, drawText(t))
+		case role == chat.RoleUser:
+			blocks = append(blocks, drawMedia(t))
+		default:
+			blocks = append(blocks, chat.Block{Type: chat.BlockThinking, Thinking: words.Draw(t, "thinking")})
+		}
+	}
+	return blocks
+}
+
+// drawLoop draws an assistant's calls and their results, in any order and any number of
+// messages, with questions between them.
+func drawLoop(t *rapid.T, serial int) []chat.Message {
+	calls := drawBlocks(t, chat.RoleAssistant)
+	var results []chat.Message
+	for i := range rapid.IntRange(1, 3).Draw(t, "calls") {
+		id := fmt.Sprintf("c%d_%d", serial, i)
+		calls = append(calls, call(id, rapid.SampledFrom([]string{`{}`, `{"a":1,"b":[2.0]}`, ` {"b":[2], "a":1e0}`}).Draw(t, "input")))
+		results = append(results, user(chat.Block{Type: chat.BlockToolResult, ToolUseID: id, IsError: rapid.Bool().Draw(t, "error"),
+			Content: []chat.Block{drawText(t), drawMedia(t)}}))
+	}
+	if rapid.Bool().Draw(t, "question") {
+		results = append(results, user(drawText(t), text("x")))
+	}
+	results = rapid.Permutation(results).Draw(t, "order")
+	return append([]chat.Message{assistant(calls...)}, results...)
 }
 
 func drawMessages(t *rapid.T) (out []chat.Message) {
-	for range rapid.IntRange(1, 6).Draw(t, "messages") {
-		m := chat.Message{Role: rapid.SampledFrom([]chat.Role{chat.RoleUser, chat.RoleAssistant}).Draw(t, "role")}
-		for range rapid.IntRange(1, 3).Draw(t, "blocks") {
-			m.Content = append(m.Content, drawBlock(t, m.Role))
+	for i := range rapid.IntRange(1, 6).Draw(t, "messages") {
+		if rapid.IntRange(0, 3).Draw(t, "loop") == 0 {
+			out = append(out, drawLoop(t, i)...)
+			continue
 		}
-		out = append(out, m)
+		role := rapid.SampledFrom([]chat.Role{chat.RoleUser, chat.RoleAssistant}).Draw(t, "role")
+		out = append(out, chat.Message{Role: role, Content: drawBlocks(t, role)})
 	}
 	return append(out, chat.Text(chat.RoleUser, "last"))
 }
@@ -184,9 +243,23 @@ func normal(m []chat.Message) string {
 				out[i].Content[j].Text = strings.TrimRight(out[i].Content[j].Text, " \t\r\n")
 			}
 		}
+		nowhere(out[i].Content)
 	}
 	b, _ := json.Marshal(out)
 	return string(b)
+}
+
+// nowhere takes the places of the request out of blocks that are no longer shared.
+func nowhere(blocks []chat.Block) {
+	for i := range blocks {
+		if blocks[i].Source != nil {
+			src := *blocks[i].Source
+			src.At = ""
+			blocks[i].Source = &src
+		}
+		blocks[i].Content = append([]chat.Block(nil), blocks[i].Content...)
+		nowhere(blocks[i].Content)
+	}
 }
 
 func TestFingerprintsTellConversationsApart(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	CodeOverloaded      Code = "overloaded"          // upstream 503 or 529
 	CodeUpstream        Code = "upstream_failed"     // upstream 500, lost connection, broken stream
 	CodeAccount         Code = "account_unavailable" // upstream 401 or 403: the operator's sign-in
+	CodeInvalidOutput   Code = "invalid_output"      // the answer does not have the format asked for
 	CodeWorkerFailed    Code = "worker_failed"       // the CLI or its worker died, hung or spoke nonsense
 	CodeQueueFull       Code = "queue_full"
 	CodeNoWorker        Code = "no_worker"
@@ -30,6 +31,8 @@ const (
 	CodeNotFound        Code = "not_found"
 	CodeMethod          Code = "method_not_allowed"
 	CodeInternal        Code = "internal_error"
+	CodeKeyReused       Code = "idempotency_key_reused" // for another body
+	CodeKeyElsewhere    Code = "idempotency_conflict"   // another node has the answer
 )
 
 // Error is a failure with words for the person who made the request. Message never

@@ -66,6 +66,9 @@ const (
 	StopSequence  StopReason = "stop_sequence"
 	StopToolUse   StopReason = "tool_use"
 	StopRefusal   StopReason = "refusal"
+
+	StopContextWindow StopReason = "model_context_window_exceeded"
+	StopPauseTurn     StopReason = "pause_turn" // the model would go on if it were asked again
 )
 
 // Usage is what the upstream counted. Input, output, cache reads and cache writes are

@@ -19,7 +19,7 @@ import (
 // role, the number of its blocks, and each block as a type and that type's fields:
 //
 //	text         text (an assistant's without trailing white space)
-//	image, document   source type, media type, data, url, title
+//	image, document   source type, media type, data, url, title, context
 //	tool_use     id, name, canonical input
 //	tool_result  tool_use_id, "1" for an error else "", the number of its blocks, each block
 //
@@ -104,7 +104,7 @@ func (h *hasher) block(b Block, role Role) {
 		if src == nil {
 			src = &Source{}
 		}
-		h.fields(src.Type, src.MediaType, src.Data, src.URL, b.Title)
+		h.fields(src.Type, src.MediaType, src.Data, src.URL, b.Title, b.Context)
 	case BlockToolUse:
 		h.fields(b.ID, b.Name, string(b.Input))
 	case BlockToolResult:

@@ -40,8 +40,9 @@ type Block struct {
 
 	Text string `json:"text,omitempty"` // text
 
-	Source *Source `json:"source,omitempty"` // image, document
-	Title  string  `json:"title,omitempty"`  // document
+	Source  *Source `json:"source,omitempty"`  // image, document
+	Title   string  `json:"title,omitempty"`   // document
+	Context string  `json:"context,omitempty"` // document: what the model is told of it
 
 	ID    string          `json:"id,omitempty"`    // tool_use
 	Name  string          `json:"name,omitempty"`  // tool_use
@@ -59,8 +60,12 @@ type Block struct {
 type Source struct {
 	Type      string `json:"type"` // base64, url or text
 	MediaType string `json:"media_type,omitempty"`
-	Data      string `json:"data,omitempty"` // base64 text, or plain text for type text
+	Data      string `json:"data,omitempty"` // canonical base64 (RFC 4648 section 4), or plain text for type text
 	URL       string `json:"url,omitempty"`
+
+	// At is the field of the request that the bytes came in, for errors that only
+	// reading them shows. It is no part of the conversation and never written to the CLI.
+	At string `json:"at,omitempty"`
 }
 
 // Text returns a message of one text block.

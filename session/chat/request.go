@@ -15,4 +15,8 @@ type Request struct {
 	Model    string    `json:"model"`            // as the CLI knows it: an alias or a full name
 	System   string    `json:"system,omitempty"` // the system prompt; "" for none
 	Messages []Message `json:"messages"`         // canonical; the last is the user's
+
+	Tools      []Tool     `json:"tools,omitempty"`
+	ToolChoice ToolChoice `json:"tool_choice,omitzero"`
+	Params     Params     `json:"params,omitzero"`
 }
