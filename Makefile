@@ -8,9 +8,13 @@ VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknow
 
 # npm's name of this platform: linux-x64, linux-arm64, darwin-arm64, darwin-x64.
 PLATFORM := $(shell $(GO) env GOOS)-$(patsubst amd64,x64,$(shell $(GO) env GOARCH))
+NATIVE   := node_modules/@anthropic-ai/claude-code-$(PLATFORM)/claude
 CLI_DIR  := session/testdata/cli
-CLI      := $(CLI_DIR)/node_modules/@anthropic-ai/claude-code-$(PLATFORM)/claude
+CLI_BIN  := $(CLI_DIR)/$(NATIVE)
 SDK_DIR  := api/testdata/sdk
+
+# `make contract CLI=2.1.331` looks at that release; without CLI, at the pinned one.
+CLI_VERSION ?= $(CLI)
 
 # Packages tested at once. Many of their tests start CLI processes of 100 MB and more, so this does not grow with the machine.
 TEST_PACKAGES ?= 2
@@ -31,7 +35,7 @@ run: build ## serve on 127.0.0.1:3456 with the claude on PATH and its own login
 
 .PHONY: demo
 demo: cli build ## try everything against a built-in fake model, no account needed
-	bin/maxrelay demo --claude $(CLI) $(ARGS)
+	bin/maxrelay demo --claude $(CLI_BIN) $(ARGS)
 
 .PHONY: cli
 cli: $(CLI_DIR)/node_modules/.package-lock.json ## install the pinned Claude Code CLI for tests and the demo
@@ -55,6 +59,17 @@ lint: ## check format, vet, staticcheck, and that it builds for macOS
 .PHONY: test
 test: cli sdk lint ## lint, then run every test with the race detector
 	$(GO) test -race -p $(TEST_PACKAGES) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: contract
+contract: ## say where a release of the CLI differs: make contract CLI=2.1.331
+contract: $(if $(CLI_VERSION),bin/cli/$(CLI_VERSION)/node_modules/.package-lock.json,cli)
+	$(GO) test -c -o bin/contract.test ./session/claudetest
+	bin/contract.test -test.run '^TestContract$$' -test.timeout 10m \
+		$(if $(CLI_VERSION),-cli bin/cli/$(CLI_VERSION)/$(NATIVE) -cli-version $(CLI_VERSION),-cli $(CLI_BIN))
+
+bin/cli/%/node_modules/.package-lock.json:
+	mkdir -p bin/cli/$*
+	cd bin/cli/$* && npm install --prefix . --ignore-scripts --no-audit --no-fund @anthropic-ai/claude-code@$*
 
 .PHONY: bench
 bench: cli ## run the benchmarks

@@ -8,6 +8,7 @@ import (
 // the CLI started it on its own (a continuation, an answer to a tool that is not
 // there), and the client asked for one answer.
 func (t *turn) event(e *streamEvent) error {
+	t.meter.take(e)
 	if e.Type == chat.EventMessageStart {
 		if t.starts++; t.starts > 1 {
 			return t.interrupt()
@@ -22,48 +23,70 @@ func (t *turn) event(e *streamEvent) error {
 	case chat.EventBlockStart:
 		t.startBlock(e)
 	case chat.EventBlockDelta:
-		t.delta(e)
+		return t.delta(e)
 	case chat.EventBlockStop:
-		t.show(chat.Event{Type: e.Type, Index: e.Index})
+		t.endBlock(e)
 	case chat.EventMessageDelta:
 		return t.stopMessage(e)
 	case chat.EventMessageStop:
-		if t.stop == "" {
-			return nil // of the same epilogue
-		}
-		t.closed = true
-		t.emit(chat.Event{Type: e.Type})
+		return t.closeMessage(e)
 	}
 	return nil
 }
 
 func (t *turn) begin(e *streamEvent) {
 	t.upstream = e.Message.Model
-	e.Message.Usage.onto(&t.usage)
-	u := t.usage
+	u := t.meter.call
 	t.emit(chat.Event{Type: e.Type, Model: t.upstream, Usage: &u})
 }
 
-// startBlock withholds calls of tools, none of which were offered, and kinds of blocks
-// that this program does not know.
+// startBlock withholds kinds of blocks that this program does not know.
 func (t *turn) startBlock(e *streamEvent) {
+	t.calling = nil
 	switch e.ContentBlock.Type {
 	case chat.BlockText, chat.BlockThinking:
+		t.text.WriteString(e.ContentBlock.Text)
+	case chat.BlockToolUse:
+		t.startCall(e)
 	default:
-		if t.withheld == nil {
-			t.withheld = make(map[int]bool)
-		}
-		t.withheld[e.Index] = true
+		t.withhold(e.Index)
 	}
-	t.text.WriteString(e.ContentBlock.Text)
 	b := e.ContentBlock
+	b.Input = nil // it comes in pieces
 	t.show(chat.Event{Type: e.Type, Index: e.Index, Block: &b})
 }
 
-func (t *turn) delta(e *streamEvent) {
-	t.text.WriteString(e.Delta.Text)
-	t.show(chat.Event{Type: e.Type, Index: e.Index, Text: e.Delta.Text, Thinking: e.Delta.Thinking,
-		Signature: e.Delta.Signature, PartialJSON: e.Delta.PartialJSON})
+func (t *turn) withhold(index int) {
+	if t.withheld == nil {
+		t.withheld = make(map[int]bool)
+	}
+	t.withheld[index] = true
+}
+
+func (t *turn) delta(e *streamEvent) error {
+	if t.calling != nil {
+		t.calling.input.WriteString(e.Delta.PartialJSON)
+	}
+	text, stop := t.cut.next(e.Delta.Text)
+	t.text.WriteString(text)
+	if text != "" || e.Delta.Text == "" {
+		t.show(chat.Event{Type: e.Type, Index: e.Index, Text: text, Thinking: e.Delta.Thinking,
+			Signature: e.Delta.Signature, PartialJSON: e.Delta.PartialJSON})
+	}
+	if stop != "" {
+		return t.stopHere(e.Index, stop)
+	}
+	return nil
+}
+
+// endBlock lets out what could have become a stop and did not.
+func (t *turn) endBlock(e *streamEvent) {
+	t.calling = nil
+	if rest := t.cut.rest(); rest != "" {
+		t.text.WriteString(rest)
+		t.show(chat.Event{Type: chat.EventBlockDelta, Index: e.Index, Text: rest})
+	}
+	t.show(chat.Event{Type: e.Type, Index: e.Index})
 }
 
 func (t *turn) show(e chat.Event) {
@@ -72,22 +95,57 @@ func (t *turn) show(e chat.Event) {
 	}
 }
 
-// stopMessage ends the first message. Where the CLI would go on by itself (a cut or
-// blank answer, a refusal, a call that nobody answers) it is interrupted at once.
+// stopMessage takes the reason why the first message ends. Where the CLI would go on by
+// itself (a cut or blank answer, a call that nobody answers) it is interrupted at once,
+// and also after a reason that is not known here.
 func (t *turn) stopMessage(e *streamEvent) error {
-	e.Usage.onto(&t.usage)
 	if e.Delta.StopReason == "" {
-		return nil // the CLI's own epilogue of a message that broke off
+		t.broken = true // the CLI's own epilogue; its result line follows
+		return nil
 	}
-	t.stop, t.counted = e.Delta.StopReason, true
-	if t.stop == chat.StopToolUse {
+	t.stop = e.Delta.StopReason
+	if t.stop == chat.StopToolUse && len(t.calls) == 0 {
 		t.stop = chat.StopEndTurn // of what is left of it
 	}
-	u := t.usage
+	u := t.meter.call
 	t.emit(chat.Event{Type: e.Type, StopReason: t.stop, StopSequence: e.Delta.StopSequence, Usage: &u})
-	ended := t.stop == chat.StopEndTurn || t.stop == chat.StopSequence
-	if ended && len(t.withheld) == 0 && !blank(t.text.String()) {
+	if _, ok := t.said(); ok && len(t.withheld) == 0 && goodEnds[t.stop] {
 		return nil
 	}
 	return t.interrupt()
+}
+
+// goodEnds are the reasons after which the CLI asks nothing more by itself.
+var goodEnds = map[chat.StopReason]bool{chat.StopEndTurn: true, chat.StopSequence: true, chat.StopToolUse: true}
+
+// closeMessage ends the first message. One whose reason never came was cut off between
+// two events: Claude Code 2.1.330 would ask the model to resume it, three times.
+func (t *turn) closeMessage(e *streamEvent) error {
+	switch {
+	case t.stop != "":
+		t.closed = true
+		t.emit(chat.Event{Type: e.Type})
+	case !t.broken:
+		return t.interrupt()
+	}
+	return nil
+}
+
+// heard takes an assistant line: a block of the model's, as the CLI has it in its history
+// now, or a notice of its own.
+func (t *turn) heard(l *line) {
+	switch {
+	case l.Message.Model == "<synthetic>":
+		t.notice = noticeOf(l)
+	case t.starts == 1:
+		for _, text := range texts(l.Message.Content) {
+			t.held.WriteString(text)
+		}
+	}
+}
+
+// whole reports whether the process holds the answer that the client was shown, and
+// nothing else of this turn. An upstream that repeats itself can make the two differ.
+func (t *turn) whole(r result) bool {
+	return t.closed && t.starts == 1 && !t.interrupted && !r.IsError && t.held.String() == t.text.String()
 }

@@ -57,8 +57,7 @@ func (t *turn) cancel() error {
 		}
 		switch l.Type {
 		case "stream_event":
-			l.Event.Message.Usage.onto(&t.usage)
-			l.Event.Usage.onto(&t.usage)
+			t.meter.take(&l.Event)
 		case "control_response":
 			takenBack = takenBack || cancelledBeforeStart(l.Response, t.asked)
 			if takenBack && len(t.pending) == 0 {
@@ -66,6 +65,7 @@ func (t *turn) cancel() error {
 			}
 		case "result":
 			if l.UserMessageUUID == t.asked {
+				t.meter.told = l.result.usage()
 				return t.undo()
 			}
 		}

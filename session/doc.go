@@ -13,6 +13,11 @@
 // one's record is read under the pool's mutex and never written. Each process has
 // three goroutines of its own, for stdout, for stderr, and to reap it.
 //
+// A turn never starts a process. It waits, and takes what suits it first: a session of
+// its tenant that comes free, a spare, or one that the pool starts because it waits.
+// Whatever changes the pool ends in balanceLocked, which is where turns and processes
+// meet; what depends on time alone is the keeper's.
+//
 // What is held and what was asked are compared by fingerprints (chat.Chain). The plan
 // for a request keeps the longest common prefix of some idle process, cuts what lies
 // beyond it, replays what is missing and sends the last message. The history in the

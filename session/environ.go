@@ -67,6 +67,16 @@ func Environ(host []string, configDir string, extra map[string]string) []string 
 	return list
 }
 
+// cacheEnv sets the lifetime of cached prompts, whatever the sign-in: left alone, the
+// CLI asks for 5 minutes with an API key and for an hour with a subscription. The first
+// variable beats every other one of this matter (Claude Code 2.1.330).
+func cacheEnv(ttl string) []string {
+	if ttl == "1h" {
+		return []string{"FORCE_PROMPT_CACHING_5M=", "CLAUDE_CODE_PROMPT_CACHE_TTL=1h"}
+	}
+	return []string{"FORCE_PROMPT_CACHING_5M=1"}
+}
+
 // flags are the command line of every process; nothing of a caller is ever in it.
 func flags(model string) []string {
 	return []string{

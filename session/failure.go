@@ -30,38 +30,169 @@ func explain(ctx context.Context, err error) *chat.Error {
 	return &chat.Error{Code: chat.CodeWorkerFailed, Message: "the process that was answering failed"}
 }
 
-// classify maps a failed result to a code. The upstream's status decides, where there
-// is one; the CLI's own text is shown for a 400 only, as elsewhere it speaks to the
-// operator (of logins, gateways, paths).
-func classify(r result, class string, limit rateLimit) *chat.Error {
-	status := 0
-	if r.APIErrorStatus != nil {
-		status = *r.APIErrorStatus
-	}
-	switch {
-	case limit.Status == "rejected":
-		return &chat.Error{Code: chat.CodeUsageLimit, RetryAfter: untilReset(limit),
-			Message: "the account's usage limit is reached"}
-	case r.TerminalReason == "prompt_too_long" || r.TerminalReason == "blocking_limit":
-		return &chat.Error{Code: chat.CodeContextLength, Message: "the conversation is longer than the model's context window"}
-	case status == 400:
-		return &chat.Error{Code: chat.CodeInvalid, Message: upstreamMessage(r)}
-	case status == 401 || status == 402 || status == 403 || class == "authentication_failed" || class == "billing_error":
-		return &chat.Error{Code: chat.CodeAccount, Message: "the worker's account was refused by the upstream"}
-	case status == 404:
-		return &chat.Error{Code: chat.CodeModelNotFound, Message: "the upstream does not know this model, or the account may not use it"}
-	case status == 413:
-		return &chat.Error{Code: chat.CodeTooLarge, Message: "the upstream found the request too large"}
-	case status == 429:
-		return &chat.Error{Code: chat.CodeRateLimited, Message: "the upstream limits the rate of requests"}
-	case status == 503 || status == 529:
-		return &chat.Error{Code: chat.CodeOverloaded, Message: "the upstream is overloaded"}
-	case status == 0 && !r.IsError:
-		return &chat.Error{Code: chat.CodeUpstream, Message: "the model gave no answer"}
-	}
-	return &chat.Error{Code: chat.CodeUpstream, Message: "the upstream failed or the connection to it was lost"}
+// notice is a message that the CLI made up in the model's place. Its words are for the
+// CLI's own user.
+type notice struct {
+	class string // of the failure
+	kind  string // a finer one, for some
+	text  string
+	limit rateLimit // of a usage limit
 }
 
+func noticeOf(l *line) notice {
+	return notice{class: l.Error, kind: l.APIError, limit: l.ErrorParams.RateLimit,
+		text: strings.Join(texts(l.Message.Content), "")}
+}
+
+// classify says what a turn without an answer failed of.
+func classify(r result, n notice, limit rateLimit) *chat.Error {
+	if limit.Status == "" {
+		limit = n.limit
+	}
+	code := codeOf(r, n)
+	if code == chat.CodeRateLimited || code == chat.CodeUsageLimit {
+		code = limitCode(n, limit)
+	}
+	e := &chat.Error{Code: code, Message: words[code]}
+	switch {
+	case code == chat.CodeUsageLimit:
+		e.RetryAfter = untilReset(limit)
+	case code == chat.CodeInvalid && n.kind == "":
+		e.Message = upstreamMessage(r, e.Message)
+	case code == chat.CodeUpstream && r.status() == 0 && !r.IsError:
+		e.Message = "the model gave no answer"
+	}
+	return e
+}
+
+// codeOf looks a failure up, from what tells it finest to what tells it coarsest.
+func codeOf(r result, n notice) chat.Code {
+	for _, found := range []chat.Code{kinds[n.kind], endings[r.TerminalReason], classes[n.class], statuses[r.status()]} {
+		if found != "" {
+			return found
+		}
+	}
+	if tellsLimit(n.text) {
+		return chat.CodeUsageLimit
+	}
+	return chat.CodeUpstream
+}
+
+// status is the upstream's, also where an error event told it that came in a stream
+// begun with status 200.
+func (r result) status() int {
+	if r.APIErrorStatus != nil {
+		return *r.APIErrorStatus
+	}
+	return errorTypes[r.APIErrorType]
+}
+
+// The Claude Code 2.1.330 words that decide a failure's code. The account is to blame for
+// whatever its operator has to set right.
+var (
+	kinds = map[string]chat.Code{
+		"usage_limit_reached":           chat.CodeUsageLimit,
+		"message_over_context_limit":    chat.CodeContextLength,
+		"media_removed":                 chat.CodeInvalid,
+		"pdf_too_large":                 chat.CodeInvalid,
+		"pdf_password_protected":        chat.CodeInvalid,
+		"dlp_request_denied":            chat.CodeInvalid,
+		"api_key_auth_disabled":         chat.CodeAccount,
+		"claude_code_version_too_old":   chat.CodeAccount,
+		"gateway_session_expired":       chat.CodeAccount,
+		"gateway_signin_required":       chat.CodeAccount,
+		"invalid_credential_header":     chat.CodeAccount,
+		"long_context_credits_required": chat.CodeAccount,
+		"model_requires_usage_credits":  chat.CodeAccount,
+		"oauth_refresh_store_refused":   chat.CodeAccount,
+		"org_disabled_credential":       chat.CodeAccount,
+		"provider_credentials":          chat.CodeAccount,
+		"stored_login_refused":          chat.CodeAccount,
+	}
+	endings = map[string]chat.Code{
+		"prompt_too_long": chat.CodeContextLength, // the upstream's verdict
+		"blocking_limit":  chat.CodeContextLength, // the CLI's own, without a call
+	}
+	classes = map[string]chat.Code{
+		"account_on_hold":        chat.CodeAccount,
+		"authentication_failed":  chat.CodeAccount,
+		"billing_error":          chat.CodeAccount,
+		"cloud_credential_error": chat.CodeAccount,
+		"oauth_org_not_allowed":  chat.CodeAccount,
+		"verification_required":  chat.CodeAccount,
+		"model_not_found":        chat.CodeModelNotFound,
+		"overloaded":             chat.CodeOverloaded,
+		"rate_limit":             chat.CodeRateLimited,
+	}
+)
+
+// statuses maps what is left to the upstream's status; 500 and what is not here failed
+// for reasons of the upstream's own.
+var statuses = map[int]chat.Code{
+	400: chat.CodeInvalid,
+	401: chat.CodeAccount,
+	402: chat.CodeAccount,
+	403: chat.CodeAccount,
+	404: chat.CodeModelNotFound,
+	413: chat.CodeTooLarge,
+	429: chat.CodeRateLimited,
+	503: chat.CodeOverloaded,
+	529: chat.CodeOverloaded,
+}
+
+// errorTypes has the status that the Messages API gives to each type of its errors.
+var errorTypes = map[string]int{
+	"invalid_request_error": 400,
+	"authentication_error":  401,
+	"billing_error":         402,
+	"permission_error":      403,
+	"not_found_error":       404,
+	"request_too_large":     413,
+	"rate_limit_error":      429,
+	"api_error":             500,
+	"timeout_error":         504,
+	"overloaded_error":      529,
+}
+
+// words are what a client is told. They name no account, path or address of the worker's.
+var words = map[chat.Code]string{
+	chat.CodeInvalid:       "the upstream refused the request: a message, an image or a document is not as it must be",
+	chat.CodeContextLength: "the conversation is longer than the model's context window",
+	chat.CodeAccount:       "the worker's account was refused by the upstream",
+	chat.CodeModelNotFound: "the upstream does not know this model, or the account may not use it",
+	chat.CodeTooLarge:      "the upstream found the request too large",
+	chat.CodeRateLimited:   "the upstream limits the rate of requests",
+	chat.CodeUsageLimit:    "the account's usage limit is reached",
+	chat.CodeOverloaded:    "the upstream is overloaded",
+	chat.CodeUpstream:      "the upstream failed or the connection to it was lost",
+}
+
+// limitCode tells a used-up window of the account from a plain rate limit. Of a
+// subscription Claude Code 2.1.330 calls both "rejected", but a plain limit has no reset,
+// or names a window that itself still allows. A plain limit's retry-after cannot be had:
+// the CLI tells it only, and then with jitter, of retries it makes itself.
+func limitCode(n notice, l rateLimit) chat.Code {
+	if w, ok := l.Windows[l.Type]; ok && w.Status != "rejected" {
+		return chat.CodeRateLimited
+	}
+	if n.kind == "usage_limit_reached" || l.Status == "rejected" && l.ResetsAt != 0 || tellsLimit(n.text) {
+		return chat.CodeUsageLimit
+	}
+	return chat.CodeRateLimited
+}
+
+// tellsLimit knows the sentences by which a CLI says, where a model's answer would stand,
+// that a window is used up. Only its own notices are asked: a model may write them too.
+func tellsLimit(text string) bool {
+	for _, begin := range []string{"You've hit your ", "You've reached your ", "Claude AI usage limit"} {
+		if strings.HasPrefix(text, begin) && strings.Contains(text, "limit") {
+			return true
+		}
+	}
+	return false
+}
+
+// untilReset is 0 when the reset is not known.
 func untilReset(l rateLimit) time.Duration {
 	if l.ResetsAt == 0 {
 		return 0
@@ -69,13 +200,22 @@ func untilReset(l rateLimit) time.Duration {
 	return max(time.Until(time.Unix(l.ResetsAt, 0)), time.Second)
 }
 
-// upstreamMessage is the API's own text without the prefix that the CLI puts before it.
-func upstreamMessage(r result) string {
+// longestMessage bounds what is passed on of an upstream's text.
+const longestMessage = 2000
+
+// upstreamMessage is the API's own text without what the CLI puts before it, or other
+// when the words are the CLI's.
+func upstreamMessage(r result, other string) string {
 	text, _ := r.Result.(string)
-	text = strings.TrimPrefix(text, "API Error: ")
-	text = strings.TrimSpace(strings.TrimPrefix(text, "400"))
-	if text == "" {
-		return "the upstream refused the request"
+	text, own := strings.CutPrefix(text, "API Error: ")
+	if r.APIErrorStatus != nil {
+		text, own = strings.CutPrefix(text, "400 ")
+	}
+	if text = strings.TrimSpace(text); !own || text == "" {
+		return other
+	}
+	if len(text) > longestMessage {
+		text = strings.ToValidUTF8(text[:longestMessage], "") + "…"
 	}
 	return text
 }

@@ -35,7 +35,11 @@ func fakeConfig(env ...string) session.Config {
 func openFakes(t testing.TB, cfg session.Config) *fakes {
 	t.Helper()
 	f := &fakes{news: &directory{t: t, held: make(map[string]session.Holding)}, log: new(journal)}
-	cfg.Changed = f.news.changed
+	if also := cfg.Changed; also != nil {
+		cfg.Changed = func(h session.Holding) { also(h); f.news.changed(h) }
+	} else {
+		cfg.Changed = f.news.changed
+	}
 	pool, err := session.Open(cfg, zerolog.New(f.log))
 	if err != nil {
 		t.Fatal(err)
@@ -127,17 +131,21 @@ func (j *journal) count(what string) int { return strings.Count(j.String(), what
 // is a digest of that.
 type dialog struct {
 	*fakes
-	req *chat.Request
+	req   *chat.Request
+	asked func(*chat.Request) // is shown each request; may be nil
 }
 
 func (f *fakes) dialog(key, user string) *dialog {
-	return &dialog{f, &chat.Request{Tenant: chat.Tenant{Key: key, User: user, Pool: "p"}, Model: "sonnet", System: "s"}}
+	return &dialog{fakes: f, req: &chat.Request{Tenant: chat.Tenant{Key: key, User: user, Pool: "p"}, Model: "sonnet", System: "s"}}
 }
 
 // with is the conversation continued by one more question.
 func (d *dialog) with(text string) *chat.Request {
 	req := *d.req
 	req.Messages = append(req.Messages[:len(req.Messages):len(req.Messages)], chat.Text(chat.RoleUser, text))
+	if d.asked != nil {
+		d.asked(&req)
+	}
 	return &req
 }
 

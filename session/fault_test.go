@@ -36,7 +36,9 @@ func TestNothingIsLostOrLeftByAFailedTurn(t *testing.T) {
 		{"[[tokens 3]] [[lost after 2]]", chat.CodeUpstream, chat.SessionWarm},
 		{"[[status 400]]", chat.CodeInvalid, chat.SessionWarm},
 		{"[[status 529]]", chat.CodeOverloaded, chat.SessionWarm},
+		{"[[status 429]]", chat.CodeRateLimited, chat.SessionWarm},
 		{"[[limit 60]]", chat.CodeUsageLimit, chat.SessionWarm},
+		{"[[limit-text]]", chat.CodeUsageLimit, chat.SessionWarm},
 		{"[[tokens 3]] [[max_tokens]]", "", chat.SessionWarm},
 		{"[[tokens 3]] [[refuse]]", "", chat.SessionWarm},
 		{"[[tokens 1]] [[tool Bash {}]]", "", chat.SessionWarm},
@@ -344,5 +346,20 @@ func TestChildWithoutEnvironmentInheritsNone(t *testing.T) {
 	f.ask(t.Context(), f.dialog("k", "").with("hello"))
 	if f.log.count("PWD=") == 0 || f.log.count("SECRET_OF_THE_OPERATOR") > 0 {
 		t.Errorf("the child's environment: %s", f.log)
+	}
+}
+
+// A continuation that the CLI starts on its own is hidden from the client, not from its bill.
+func TestHiddenCallsAreCounted(t *testing.T) {
+	f := openFakes(t, fakeConfig())
+	d := f.dialog("k", "")
+	d.say("one")
+	once := d.ask(t.Context(), d.with("[[tokens 9]] [[max_tokens]]"))
+	again := d.ask(t.Context(), d.with("[[tokens 9]] [[max_tokens]] [[ignore-interrupt]]"))
+	if once.Error != nil || again.Error != nil || once.text != again.text || again.stop != chat.StopMaxTokens {
+		t.Fatalf("%+v %q and %+v %q, want one and the same answer", once.Outcome, once.text, again.Outcome, again.text)
+	}
+	if once.Usage.OutputTokens < 9 || again.Usage.OutputTokens < 18 {
+		t.Errorf("usage %+v, and with hidden calls %+v", once.Usage, again.Usage)
 	}
 }

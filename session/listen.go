@@ -48,6 +48,10 @@ func (t *turn) housekeep(ctx context.Context, l *line) (handled bool, err error)
 		return false, nil
 	case "stream_event", "assistant", "result":
 		return false, nil
+	case "system":
+		if l.Subtype == "init" && t.s.watchInit.Load() {
+			return true, t.checkOffer(l.Tools)
+		}
 	}
 	return true, nil // status, lifecycle and kinds not known to this program
 }
@@ -56,10 +60,13 @@ func (t *turn) housekeep(ctx context.Context, l *line) (handled bool, err error)
 func (t *turn) serve(ctx context.Context, l *line) error {
 	var in input
 	var err error
-	if l.Request.Subtype == "hook_callback" {
+	switch l.Request.Subtype {
+	case "hook_callback":
 		err = in.respond(l.RequestID, map[string]any{"hookSpecificOutput": map[string]any{
 			"hookEventName": "PreToolUse", "permissionDecision": "defer"}})
-	} else {
+	case "mcp_message":
+		err = t.answerMCP(&in, l)
+	default:
 		err = in.refuse(l.RequestID, "not served here")
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	remember()
 	claudetest.Main()
 	if os.Getenv("SESSION_TEST_PARENT") != "" {
 		parent()

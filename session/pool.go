@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"strconv"
 	"sync"
 	"time"
 
@@ -12,34 +11,36 @@ import (
 	"maxrelay/session/chat"
 )
 
-// errBusy is what a full pool answers when every process has a turn.
-var errBusy = errors.New("every session is busy")
-
-// startsAtOnce bounds how many processes start at a time: on two cores eight at once
-// take 4 s each, one alone 0.4 s.
-const startsAtOnce = 2
-
 // Pool keeps CLI processes and runs turns on them.
+//
+// Each living process counts in one place: among the starts, the spares, the idle, the
+// busy or those being stopped. Together they are never more than MaxSessions.
 type Pool struct {
 	cfg      Config
 	log      zerolog.Logger
 	launcher *launcher
-	starts   chan struct{}   // tokens for starting a process
+	meters   *meters
 	wake     chan struct{}   // tells the keeper to look again; one pending wake is enough
 	closing  context.Context // ends when Close begins
 	stop     context.CancelFunc
 	once     sync.Once      // of Close
-	work     sync.WaitGroup // the keeper and processes being stopped; added to under the mutex
+	work     sync.WaitGroup // the keeper, starts and processes being stopped; added to under the mutex
 	alive    sync.WaitGroup // processes not yet reaped
+	vetting  sync.Mutex     // held while Vet runs; taken before mu, never under it
 
 	mu       sync.Mutex
 	closed   bool
 	spares   []*session // oldest first
 	idle     map[*session]struct{}
 	busy     map[*session]struct{}
-	starting int           // places reserved for processes being started
-	coming   chan struct{} // closed when the spare that the keeper starts is there, or failed; nil without one
+	stopping map[*session]struct{} // retired, not yet reaped
+	starts   []*launch             // oldest first; at most startsAtOnce
+	waiting  []*waiter             // turns without a process, oldest first; see refuseLocked for the bound
 	serial   int
+	backoff  backoff  // between failed starts of processes that no turn waits for
+	guess    estimate // of what a process not yet measured takes
+	renewal  renewal
+	count    counts
 }
 
 // Open returns a pool that keeps cfg.Spares processes ready.
@@ -53,9 +54,9 @@ func Open(cfg Config, log zerolog.Logger) (*Pool, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Pool{cfg: cfg, log: log, launcher: l, closing: ctx, stop: stop,
-		starts: make(chan struct{}, startsAtOnce), wake: make(chan struct{}, 1),
-		idle: make(map[*session]struct{}), busy: make(map[*session]struct{})}
+	p := &Pool{cfg: cfg, log: log, launcher: l, meters: newMeters(), closing: ctx, stop: stop, wake: make(chan struct{}, 1),
+		idle: make(map[*session]struct{}), busy: make(map[*session]struct{}), stopping: make(map[*session]struct{}),
+		guess: estimate{mean: firstGuess}, renewal: renewal{verdicts: make(map[edition]error)}}
 	p.work.Go(func() { p.keep(ctx) })
 	return p, nil
 }
@@ -68,186 +69,83 @@ func (p *Pool) Turn(ctx context.Context, req *chat.Request, emit func(chat.Event
 	if n := len(req.Messages); n == 0 || req.Messages[n-1].Role != chat.RoleUser {
 		return chat.Outcome{Error: chat.Invalid("messages", "the last message must be the user's")}
 	}
+	begun := time.Now()
+	out, asked := p.turn(ctx, req, emit)
+	p.meters.turn(out, begun, asked)
+	return out
+}
+
+// turn returns, besides the outcome, when the last message was asked; zero if never.
+func (p *Pool) turn(ctx context.Context, req *chat.Request, emit func(chat.Event)) (out chat.Outcome, asked time.Time) {
 	s, plan, err := p.take(ctx, req)
 	if err != nil {
-		return chat.Outcome{Error: p.startError(ctx, err)}
+		return chat.Outcome{Error: p.startError(ctx, err)}, asked
 	}
 	s.attend()
-	out, err := newTurn(s, &p.cfg, req, plan, emit).run(ctx)
+	t := newTurn(s, &p.cfg, req, plan, emit)
+	out, err = t.run(ctx)
 	s.unattend()
-	p.release(s)
+	p.release(s, err)
 	if out.Error != nil && out.Error.Code == chat.CodeWorkerFailed {
 		p.log.Warn().Err(err).Str("process", s.id).Msg("a process failed in its turn")
 	}
-	return out
+	return out, t.askedAt
 }
 
 func (p *Pool) startError(ctx context.Context, err error) *chat.Error {
 	if ctx.Err() != nil {
 		return &chat.Error{Code: chat.CodeCancelled, Message: "the request was given up before a process was ready"}
 	}
+	if errors.Is(err, errBusy) {
+		return &chat.Error{Code: chat.CodeQueueFull, Message: "every process of the worker is busy: try again later"}
+	}
 	p.log.Error().Err(err).Msg("no process for a turn")
 	return &chat.Error{Code: chat.CodeWorkerFailed, Message: "no CLI process could be had for the answer"}
 }
 
-// take finds the session that serves req with the least work and makes it busy.
-func (p *Pool) take(ctx context.Context, req *chat.Request) (*session, plan, error) {
-	chain := chat.Chain(req)
-	for {
-		if ctx.Err() != nil {
-			return nil, plan{}, context.Cause(ctx)
-		}
-		p.mu.Lock()
-		s, pl, err := p.chooseLocked(req, chain)
-		coming := p.coming
-		p.mu.Unlock()
-		switch {
-		case s != nil:
-			return s, pl, nil
-		case err == nil:
-			return p.takeStarted(ctx, req, chain)
-		case !errors.Is(err, errBusy) || coming == nil:
-			return nil, plan{}, err
-		}
-		select { // the last place is taken by a spare that is not ready yet
-		case <-coming:
-		case <-ctx.Done():
-		}
-	}
-}
-
-// takeStarted starts a process in the place that was reserved for it.
-func (p *Pool) takeStarted(ctx context.Context, req *chat.Request, chain []chat.Fingerprint) (*session, plan, error) {
-	s, err := p.start(ctx)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.starting--
-	if err == nil && p.closed {
-		s.kill()
-		err = errClosed
-	}
-	if err != nil {
-		return nil, plan{}, err
-	}
-	pl, _ := planFor(nil, chain)
-	p.claimLocked(s, req, chain[0])
-	return s, pl, nil
-}
-
-// chooseLocked returns the session to use, or none and no error when a place was
-// reserved for a new process.
-func (p *Pool) chooseLocked(req *chat.Request, chain []chat.Fingerprint) (*session, plan, error) {
-	if p.closed {
-		return nil, plan{}, errClosed
-	}
-	key := req.Tenant.Key
-	crowded := p.heldByLocked(key) >= p.cfg.MaxSessionsPerKey
-	room := len(p.spares) > 0 || p.sizeLocked() < p.cfg.MaxSessions
-	s, pl, found := p.bestIdleLocked(chain)
-	if found && (pl.worth() || crowded || !room) { // at worst, cut to empty
-		p.useLocked(s)
-		return s, pl, nil
-	}
-	for p.heldByLocked(key) >= p.cfg.MaxSessionsPerKey && p.spendLocked(func(o *session) bool { return o.key == key }) {
-	}
-	if spare := p.spareLocked(); spare != nil {
-		pl, _ = planFor(nil, chain)
-		p.claimLocked(spare, req, chain[0])
-		return spare, pl, nil
-	}
-	if p.sizeLocked() >= p.cfg.MaxSessions && !p.spendLocked(func(*session) bool { return true }) {
-		return nil, plan{}, errBusy
-	}
-	p.starting++
-	return nil, plan{}, nil
-}
-
-// bestIdleLocked returns the idle session with the cheapest plan; among equals the one
-// that was idle longest.
-func (p *Pool) bestIdleLocked(chain []chat.Fingerprint) (best *session, pl plan, found bool) {
-	for s := range p.idle {
-		q, ok := planFor(&s.rec, chain)
-		if !ok || s.dead() {
-			continue
-		}
-		if !found || q.better(pl) || (!pl.better(q) && s.idleSince.Before(best.idleSince)) {
-			best, pl, found = s, q, true
-		}
-	}
-	return best, pl, found
-}
-
-// spendLocked stops the longest idle of the sessions that match, if there is one.
-func (p *Pool) spendLocked(match func(*session) bool) bool {
-	var oldest *session
-	for s := range p.idle {
-		if match(s) && (oldest == nil || s.idleSince.Before(oldest.idleSince)) {
-			oldest = s
-		}
-	}
-	if oldest == nil {
-		return false
-	}
-	p.retireLocked(oldest)
-	return true
-}
-
-func (p *Pool) spareLocked() *session {
-	for len(p.spares) > 0 {
-		s := p.spares[0]
-		p.spares = p.spares[1:]
-		p.wakeKeeper()
-		if !s.dead() {
-			return s
-		}
-	}
-	return nil
-}
-
-func (p *Pool) claimLocked(s *session, req *chat.Request, origin chat.Fingerprint) {
-	s.claim(req, origin)
-	p.useLocked(s)
-}
-
+// useLocked makes a session busy.
 func (p *Pool) useLocked(s *session) {
 	delete(p.idle, s)
 	p.busy[s] = struct{}{}
 	p.changedLocked(s, true)
 }
 
-func (p *Pool) heldByLocked(key string) (n int) {
-	for s := range p.idle {
-		if s.key == key {
-			n++
-		}
-	}
-	for s := range p.busy {
-		if s.key == key {
-			n++
-		}
-	}
-	return n
-}
-
-func (p *Pool) sizeLocked() int {
-	return len(p.spares) + len(p.idle) + len(p.busy) + p.starting
-}
-
-// release gives a session back after its turn.
-func (p *Pool) release(s *session) {
+// release gives a session back after its turn, which ended with err.
+func (p *Pool) release(s *session, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.busy, s)
-	switch {
-	case p.closed: // Close has killed it, and waits for it
-	case s.doomed || s.dead() || s.conversations >= p.cfg.MaxConversations:
-		p.retireLocked(s)
-	default:
+	if p.closed {
+		return // Close has killed it, and waits for it
+	}
+	if why, over := p.overLocked(s, err); over {
+		p.retireLocked(s, why)
+		p.balanceLocked()
+	} else {
 		s.idleSince = time.Now()
 		p.idle[s] = struct{}{}
 		p.changedLocked(s, false)
+		p.balanceLocked()
+		p.trimLocked(s.key)
 	}
 	p.wakeKeeper()
+}
+
+// overLocked says whether a process ends with its turn, and why.
+func (p *Pool) overLocked(s *session, err error) (why Ending, over bool) {
+	switch {
+	case errors.Is(err, errDied), s.dead() && !s.doomed:
+		return EndDied, true
+	case s.doomed:
+		return EndFailed, true
+	case s.conversations >= p.cfg.MaxConversations:
+		return EndUses, true
+	case p.bloated(s):
+		return EndSize, true
+	case p.renewal.outdated(s):
+		return EndOutdated, true
+	}
+	return 0, false
 }
 
 // changedLocked tells the directory what s holds. Under the mutex the news of one
@@ -265,70 +163,43 @@ func (p *Pool) goneLocked(s *session, id string) {
 	}
 }
 
-// retireLocked takes a session out of the pool and stops its process in the background.
-func (p *Pool) retireLocked(s *session) {
+// retireLocked takes a session out of the pool and stops its process in the
+// background. Until it is reaped it keeps its place and counts its memory.
+func (p *Pool) retireLocked(s *session, why Ending) {
+	p.count.ended[why]++
+	p.discardLocked(s)
+}
+
+func (p *Pool) discardLocked(s *session) {
 	delete(p.idle, s)
+	if !s.reaped {
+		p.stopping[s] = struct{}{}
+	}
 	p.goneLocked(s, s.id)
 	p.work.Go(s.process.stop)
-}
-
-// start starts a process and waits until it answers. The caller has reserved a place.
-func (p *Pool) start(ctx context.Context) (*session, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(p.closing, func() { cancel(errClosed) })()
-	select {
-	case p.starts <- struct{}{}:
-		defer func() { <-p.starts }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	id, err := p.enrol()
-	if err != nil {
-		return nil, err
-	}
-	s := &session{fresh: true}
-	s.process, err = p.launcher.spawn(id, p.cfg, func() { p.ended(s, id) })
-	if err != nil {
-		p.alive.Done()
-		return nil, err
-	}
-	if _, err := s.greet(ctx, p.cfg.StartTimeout); err != nil {
-		return nil, s.failedStart(err)
-	}
-	return s, nil
-}
-
-// enrol counts a process that is about to be started and names it.
-func (p *Pool) enrol() (id string, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return "", errClosed
-	}
-	p.alive.Add(1)
-	p.serial++
-	return strconv.Itoa(p.serial), nil
 }
 
 // ended runs once for each process, after it was reaped.
 func (p *Pool) ended(s *session, id string) {
 	defer p.alive.Done()
 	p.mu.Lock()
-	delete(p.idle, s)
+	defer p.mu.Unlock()
+	s.reaped = true
+	if p.forgetLocked(s) {
+		p.count.ended[EndDied]++
+	}
+	delete(p.stopping, s)
 	p.goneLocked(s, id)
-	p.mu.Unlock()
+	p.balanceLocked()
 	p.wakeKeeper()
 }
 
-// Stats is a snapshot of the pool.
-type Stats struct{ Spares, Idle, Busy, Starting int }
-
-// Stats counts the processes by state.
-func (p *Pool) Stats() Stats {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return Stats{Spares: len(p.spares), Idle: len(p.idle), Busy: len(p.busy), Starting: p.starting}
+// forgetLocked removes a session that nobody uses, and says whether there was one.
+func (p *Pool) forgetLocked(s *session) bool {
+	n := len(p.idle) + len(p.spares)
+	delete(p.idle, s)
+	p.spares = without(p.spares, s)
+	return len(p.idle)+len(p.spares) < n
 }
 
 // Close stops every process and returns when all are reaped. Turns that still run
@@ -339,15 +210,16 @@ func (p *Pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, s := range p.spares {
-		p.retireLocked(s)
+		p.discardLocked(s)
 	}
 	for s := range p.idle {
-		p.retireLocked(s)
+		p.discardLocked(s)
 	}
 	for s := range p.busy {
 		s.process.kill()
 	}
 	p.spares = nil
+	p.failLocked(len(p.waiting), errClosed)
 	p.mu.Unlock()
 	p.stop()
 	p.work.Wait()

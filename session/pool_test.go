@@ -91,16 +91,15 @@ func TestOneKeyGivesUpItsOwnSessionsFirst(t *testing.T) {
 	other.mustSay("2", chat.SessionWarm)
 }
 
-func TestKeyIsBackWithinItsBoundAfterABurst(t *testing.T) {
+func TestOneKeyMayRunEverywhereButKeepsItsShareOnly(t *testing.T) {
 	cfg := fakeConfig()
-	cfg.MaxSessions, cfg.MaxSessionsPerKey = 4, 1
+	cfg.MaxSessions, cfg.MaxSessionsPerKey = 4, 2
 	f := openFakes(t, cfg)
 	f.hold(4, "greedy").finish()
-	eventually(t, "the burst to be over", func() bool { return f.Stats().Idle == 4 })
-	f.dialog("greedy", "new").mustSay("1", chat.SessionNew)
-	if st := f.Stats(); st.Idle != 1 {
-		t.Errorf("%+v, want one session of the key", st)
+	if st := f.Stats(); st.Idle != 2 || st.Ended[session.EndKey] != 2 {
+		t.Errorf("%+v, want two sessions of the key and two that ended for it", st)
 	}
+	f.news.mustHold(session.Stats{Idle: 2})
 }
 
 // holding is turns that wait in the middle of their answers.
@@ -154,7 +153,7 @@ func TestFullPoolWithOnlyBusySessionsSaysSo(t *testing.T) {
 	h := f.hold(2, "k")
 	f.news.mustHold(session.Stats{Busy: 2})
 	d := f.dialog("k", "one more")
-	if a := f.ask(t.Context(), d.with("hello")); a.Error == nil || a.Error.Code != chat.CodeWorkerFailed {
+	if a := f.ask(t.Context(), d.with("hello")); a.Error == nil || a.Error.Code != chat.CodeQueueFull {
 		t.Errorf("outcome %+v, want worker_failed", a.Outcome)
 	}
 	for _, out := range h.finish() {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,10 @@ type process struct {
 	// attended says that somebody reads lines. Between turns nobody does, and what
 	// the child says then is dropped.
 	attended atomic.Bool
-	lines    chan *line // closed at the end of stdout
+	// watchInit says that the reader is to pass on what the CLI tells of itself when
+	// it begins a turn. It is long and means nothing as long as nothing was changed.
+	watchInit atomic.Bool
+	lines     chan *line // closed at the end of stdout
 
 	done chan struct{} // closed when the child is reaped; exit is set before
 	exit error
@@ -51,7 +55,7 @@ type process struct {
 func (l *launcher) spawn(id string, c Config, ended func()) (*process, error) {
 	p := &process{id: id, lines: make(chan *line, lineBacklog), done: make(chan struct{}), stderr: tail{size: stderrTail}}
 	p.cmd = exec.Command(c.Path, flags(c.Model)...)
-	p.cmd.Env, p.cmd.Dir = append([]string{}, c.Env...), c.Cwd // a nil Env would be all of this program's
+	p.cmd.Env, p.cmd.Dir = slices.Concat(c.Env, cacheEnv(c.CacheTTL)), c.Cwd // never nil, which would be all of this program's
 	theirs, stderr, err := p.pipes()
 	if err != nil {
 		return nil, fmt.Errorf("start the CLI: %w", err)
@@ -126,7 +130,7 @@ func (p *process) readLines() {
 		if err != nil {
 			return // the end, half a line at it, or one without end
 		}
-		if !p.attended.Load() || meaningless(raw) {
+		if !p.attended.Load() || meaningless(raw) && !(p.watchInit.Load() && isInit(raw)) {
 			continue
 		}
 		l, err := decodeLine(raw)

@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,11 +21,7 @@ var seed = flag.Uint64("seed", 0, "of the randomized test; 0 for a new one")
 // Whatever clients and processes do, an answer comes from a process that holds exactly
 // the client's history: the process itself says so, by the digest of what it holds.
 func TestRandomLivesOfManyConversations(t *testing.T) {
-	s := *seed
-	if s == 0 {
-		s = rand.Uint64()
-	}
-	t.Logf("-seed=%d", s)
+	s := newSeed(t)
 	const clients, dialogs, turns = 3, 3, 100
 	cfg := fakeConfig()
 	cfg.MaxSessions, cfg.MaxSessionsPerKey, cfg.Spares, cfg.MaxConversations = clients+2, 3, 1, 4
@@ -37,7 +35,7 @@ func TestRandomLivesOfManyConversations(t *testing.T) {
 			for i := range dialogs {
 				// Neighbours share keys, and some share everything but the user or nothing at all.
 				d := f.dialog(fmt.Sprint("key ", (c+i)%2), fmt.Sprint("user ", c, i%2))
-				talks = append(talks, &life{d, rng})
+				talks = append(talks, &life{dialog: d, rng: rng, words: d.req.Tenant.User, deaths: new(deaths)})
 			}
 			for range turns {
 				talks[rng.IntN(dialogs)].turn()
@@ -53,10 +51,56 @@ func TestRandomLivesOfManyConversations(t *testing.T) {
 	f.news.mustHold(session.Stats{})
 }
 
+func newSeed(t *testing.T) uint64 {
+	s := *seed
+	if s == 0 {
+		s = rand.Uint64()
+	}
+	t.Logf("-seed=%d", s)
+	return s
+}
+
 // life is a client that edits, regenerates, leaves and meets failures.
 type life struct {
 	*dialog
-	rng *rand.Rand
+	rng    *rand.Rand
+	words  string // what it talks about
+	deaths *deaths
+}
+
+// deaths counts processes that a test killed, and good turns that failed. One death
+// costs one turn at most.
+type deaths struct{ killed, failed atomic.Int64 }
+
+func (d *deaths) mustExplainFailures(t *testing.T) {
+	t.Helper()
+	if d.failed.Load() > d.killed.Load() {
+		t.Errorf("%d good turns failed, though %d processes were killed", d.failed.Load(), d.killed.Load())
+	}
+}
+
+// forgives reports whether an error may be a death's.
+func (l *life) forgives(err *chat.Error) bool {
+	if err.Code != chat.CodeWorkerFailed || l.deaths.killed.Load() == 0 {
+		return false
+	}
+	l.deaths.failed.Add(1)
+	return true
+}
+
+// kill kills one of the CLI processes.
+func (l *life) kill() {
+	pids := children(l.t)
+	if len(pids) == 0 {
+		return
+	}
+	pid := pids[l.rng.IntN(len(pids))]
+	victim, err := os.FindProcess(pid) // holds on to whoever has the number now
+	if ppid, _ := stat(pid); err != nil || ppid != os.Getpid() {
+		return
+	}
+	l.deaths.killed.Add(1)
+	victim.Kill()
 }
 
 var mishaps = []string{
@@ -67,7 +111,7 @@ var mishaps = []string{
 
 func (l *life) turn() {
 	l.edit()
-	text := fmt.Sprint(l.req.Tenant.User, " ", l.rng.IntN(3)) // few texts, so that prefixes meet
+	text := fmt.Sprint(l.words, " ", l.rng.IntN(3)) // few texts, so that prefixes meet
 	switch n := l.rng.IntN(10); {
 	case n < 6:
 		l.proveEcho(text)
@@ -97,7 +141,9 @@ func (l *life) proveEcho(text string) {
 	req := l.with("[[echo]] " + text)
 	a := l.ask(l.t.Context(), req)
 	if a.Error != nil {
-		l.t.Errorf("a good turn failed: %v", a.Error)
+		if !l.forgives(a.Error) {
+			l.t.Errorf("a good turn failed: %v", a.Error)
+		}
 		return
 	}
 	if want := wire.Echo(wired(l.t, req.Messages)); a.text != want {
@@ -119,7 +165,7 @@ func (l *life) leave(text string) {
 	})
 	if a.Error == nil {
 		l.req.Messages = append(req.Messages, chat.Text(chat.RoleAssistant, a.text))
-	} else if a.Error.Code != chat.CodeCancelled {
+	} else if a.Error.Code != chat.CodeCancelled && !l.forgives(a.Error) {
 		l.t.Errorf("a cancelled turn failed: %v", a.Error)
 	}
 }

@@ -31,7 +31,9 @@ func (r *record) common(chain []chat.Fingerprint) int {
 }
 
 // cutAt returns the largest number of messages ≤ most that can be kept by a cut, and
-// whether there is any such cut. Keeping k means to rewind to line k.
+// whether there is any such cut. Keeping k means to rewind to line k. A canonical
+// history begins with a question, so it can always be cut to nothing; the CLI would
+// keep an assistant's opening before it (Claude Code 2.1.330).
 func (r *record) cutAt(most int) (keep int, ok bool) {
 	for k := min(most, len(r.entries)-1); k >= 0; k-- {
 		if r.entries[k].cuttable {

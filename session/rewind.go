@@ -22,7 +22,8 @@ func (s *session) cut(t *turn, keep int) error {
 }
 
 // rewind cuts at the user line target; newest is the newest user line. keep is how
-// many messages must be left: with none, nothing may stand before the line.
+// many messages must be left: with none, nothing may stand before the line, and with
+// some, the last of them is an answer.
 func (s *session) rewind(t *turn, target, newest string, keep int) error {
 	var in input
 	id, err := in.request("rewind_conversation", map[string]any{
@@ -64,8 +65,8 @@ func checkRewound(r controlResponse, keep int) error {
 	if !reply.Rewound {
 		return fmt.Errorf("%w: %s", errNotRewound, reply.Reason)
 	}
-	if keep == 0 && reply.PrecedingAssistant != nil {
-		return fmt.Errorf("%w: something is left before the first line", errNotRewound)
+	if left := reply.PrecedingAssistant != nil; left != (keep > 0) {
+		return fmt.Errorf("%w to where %d messages are left", errNotRewound, keep)
 	}
 	return nil
 }

@@ -15,14 +15,21 @@ import (
 type session struct {
 	*process
 	rec           record
-	key           string // API key id of its tenant; "" for a spare
-	fresh         bool   // nobody's yet: initialize has not been sent
-	conversations int    // cuts to empty: memory grows with them
-	doomed        bool   // killed, or about to be stopped
+	key           string   // API key id of its tenant; "" for a spare
+	fresh         bool     // nobody's yet: initialize has not been sent
+	conversations int      // cuts to empty: memory grows with them
+	set           settings // as the last turn left them
+	tools         toolset  // likewise
+	doomed        bool     // killed, or about to be stopped
+	edition       edition  // what it runs; set before it serves
 
 	// Guarded by the pool's mutex.
-	idleSince time.Time
-	gone      bool // the directory was told so
+	idleSince time.Time // of a spare, when it was ready
+	gone      bool      // the directory was told so
+	reaped    bool
+	measured  time.Time // zero: not yet, and memory is a guess
+	memory    int64
+	private   int64
 }
 
 // claim gives a spare to a tenant, for good.

@@ -14,7 +14,10 @@ import (
 // place where such lines are made. Caller text enters through user and assistant
 // alone, always as blocks of a composed message: with client_composed the CLI takes
 // text literally, without it "/clear" is a command and "@/etc/passwd" is read and sent.
-type input struct{ buf bytes.Buffer }
+type input struct {
+	buf    bytes.Buffer
+	fitted fitted // pictures of the turn as they are written
+}
 
 type userLine struct {
 	Type            string      `json:"type"`
@@ -53,7 +56,7 @@ func (in *input) user(m chat.Message, query *bool) (string, error) {
 	}
 	id := uuid.NewString()
 	return id, in.line(userLine{
-		Type: "user", Message: chatMessage(m), UUID: id, ClientComposed: true, ShouldQuery: query,
+		Type: "user", Message: chatMessage{m.Role, in.fitted.line(m.Content)}, UUID: id, ClientComposed: true, ShouldQuery: query,
 	})
 }
 

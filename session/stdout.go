@@ -24,11 +24,18 @@ type line struct {
 	Event streamEvent `json:"event"` // stream_event
 
 	Message struct { // assistant
-		Model string `json:"model"`
+		Model   string          `json:"model"`
+		Content json.RawMessage `json:"content"`
 	} `json:"message"`
-	Error string `json:"error"` // assistant: the class of a synthetic message's failure
+	Error       string `json:"error"`     // assistant: the class of a failure that it tells of
+	APIError    string `json:"api_error"` // assistant: a finer one, for some
+	ErrorParams struct {
+		RateLimit rateLimit `json:"rate_limit_info"`
+	} `json:"api_error_params"` // assistant
 
 	RateLimit rateLimit `json:"rate_limit_info"` // rate_limit_event
+
+	Tools []string `json:"tools"` // system/init
 
 	result
 }
@@ -38,15 +45,52 @@ type line struct {
 type result struct {
 	IsError         bool   `json:"is_error"`
 	APIErrorStatus  *int   `json:"api_error_status"`
+	APIErrorType    string `json:"api_error_type"`
 	TerminalReason  string `json:"terminal_reason"`
-	StopReason      string `json:"stop_reason"`
 	Result          any    `json:"result"`
 	UserMessageUUID string `json:"user_message_uuid"`
+	// ModelUsage has, by model, what all calls of the turn used, also those that the
+	// CLI made on its own and those that were interrupted.
+	ModelUsage map[string]modelUsage `json:"model_usage_since_last_result"`
+}
+
+type modelUsage struct {
+	Input      int `json:"inputTokens"`
+	Output     int `json:"outputTokens"`
+	CacheRead  int `json:"cacheReadInputTokens"`
+	CacheWrite int `json:"cacheCreationInputTokens"`
+	Thinking   int `json:"thinkingTokens"`
+}
+
+func (r result) usage() (sum chat.Usage) {
+	for _, u := range r.ModelUsage {
+		sum = sum.Plus(chat.Usage{InputTokens: u.Input, OutputTokens: u.Output, CacheReadTokens: u.CacheRead,
+			CacheWriteTokens: u.CacheWrite, ThinkingTokens: u.Thinking})
+	}
+	return sum
+}
+
+// texts returns the text blocks of a message's content.
+func texts(content json.RawMessage) (out []string) {
+	var blocks []struct {
+		Type chat.BlockType `json:"type"`
+		Text string         `json:"text"`
+	}
+	if json.Unmarshal(content, &blocks) != nil {
+		return nil // no list of blocks: none of the model's messages
+	}
+	for _, b := range blocks {
+		if b.Type == chat.BlockText {
+			out = append(out, b.Text)
+		}
+	}
+	return out
 }
 
 type controlRequest struct {
-	Subtype   string `json:"subtype"`
-	ToolUseID string `json:"tool_use_id"`
+	Subtype    string     `json:"subtype"`
+	ServerName string     `json:"server_name"` // mcp_message
+	Message    mcpMessage `json:"message"`     // mcp_message
 }
 
 type controlResponse struct {
@@ -101,9 +145,17 @@ func (e eventUsage) onto(u *chat.Usage) {
 	}
 }
 
+// rateLimit is what the CLI says of its account's usage windows.
 type rateLimit struct {
 	Status   string `json:"status"`
-	ResetsAt int64  `json:"resetsAt"` // Unix seconds
+	ResetsAt int64  `json:"resetsAt"` // Unix seconds; 0 when no window was named
+	Type     string `json:"rateLimitType"`
+
+	Windows map[string]window `json:"unifiedWindows"`
+}
+
+type window struct {
+	Status string `json:"status"`
 }
 
 // served are the types of lines that this program acts on.
@@ -128,6 +180,11 @@ func decodeLine(raw []byte) (*line, error) {
 // mean nothing here. The largest line of a turn, 10 KB about the process, is one.
 func meaningless(raw []byte) bool {
 	return bytes.HasPrefix(raw, []byte(`{"type":"system",`)) || bytes.HasPrefix(raw, []byte(`{"type":"command_lifecycle",`))
+}
+
+// isInit reports whether a line is what the CLI tells of itself at the begin of a turn.
+func isInit(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte(`{"type":"system","subtype":"init",`))
 }
 
 // readLine returns the next line, which is valid until the next call.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 
 	"maxrelay/session/chat"
 )
@@ -28,22 +29,29 @@ type turn struct {
 	plan plan
 	emit func(chat.Event)
 
+	fitted fitted // the pictures that are going to be written
+
 	timer *time.Timer
 	due   time.Time // when the turn must be over: TurnTimeout after its start, or soon after an interrupt
 
 	pending map[string]string // control requests not yet answered: id → what
 	asked   string            // uuid of the line that the model is to answer
+	askedAt time.Time         // when it was written
 
 	starts      int             // message_start events seen; only the first message counts
 	closed      bool            // the first message is whole
+	broken      bool            // it broke off, and the CLI knows
 	stop        chat.StopReason // why the first message stopped
 	withheld    map[int]bool    // blocks the client must not see
 	text        strings.Builder // the first message's text
+	calls       []*call         // its calls of the client's tools
+	calling     *call           // the one that is being told
+	cut         cutter          // of its text
+	held        strings.Builder // the texts that the CLI took into its history
 	interrupted bool
-	usage       chat.Usage
-	counted     bool
+	meter       meter
 	upstream    string
-	failure     string    // class of the CLI's synthetic error message
+	notice      notice    // what the CLI said in the model's place
 	limit       rateLimit // the latest the CLI said of its account
 }
 
@@ -51,6 +59,9 @@ func newTurn(s *session, cfg *Config, req *chat.Request, p plan, emit func(chat.
 	t := &turn{s: s, cfg: cfg, req: req, plan: p, emit: emit,
 		timer: time.NewTimer(time.Hour), due: time.Now().Add(cfg.TurnTimeout),
 		pending: make(map[string]string)}
+	if req != nil {
+		t.cut.stops = req.Params.BlankStop
+	}
 	t.timer.Stop()
 	return t
 }
@@ -61,18 +72,22 @@ func (t *turn) run(ctx context.Context) (chat.Outcome, error) {
 	defer t.timer.Stop()
 	kind := t.plan.kind()
 	t.emit(chat.Event{Type: chat.EventTurn, Session: kind})
+	if err := t.fit(ctx); err != nil { // nothing is written: the process is as it was
+		return chat.Outcome{Session: kind, Error: explain(ctx, err)}, err
+	}
 	err := t.prepare(ctx)
 	if err == nil {
+		t.askedAt = time.Now()
 		err = t.converse(ctx)
 	} else {
 		t.s.kill() // what it holds is not known
 	}
-	return chat.Outcome{Session: kind, Upstream: t.upstream, Usage: t.usage, Counted: t.counted, Error: explain(ctx, err)}, err
+	return chat.Outcome{Session: kind, Upstream: t.upstream, Usage: t.meter.total(), Counted: t.meter.final(), Error: explain(ctx, err)}, err
 }
 
 // prepare makes the process hold all but the last message, and asks the last one.
 func (t *turn) prepare(ctx context.Context) error {
-	var in input
+	in := input{fitted: t.fitted}
 	if t.s.fresh {
 		if err := t.introduce(&in); err != nil {
 			return err
@@ -81,6 +96,9 @@ func (t *turn) prepare(ctx context.Context) error {
 		if err := t.s.cut(t, t.plan.keep); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(t.adjust(&in), t.offer(&in)); err != nil {
+		return err
 	}
 	last := len(t.req.Messages) - 1
 	for _, m := range t.req.Messages[t.plan.keep:last] {
@@ -154,9 +172,7 @@ func (t *turn) converse(ctx context.Context) error {
 		case "stream_event":
 			err = t.event(&l.Event)
 		case "assistant":
-			if l.Message.Model == "<synthetic>" {
-				t.failure = l.Error
-			}
+			t.heard(l)
 		case "result":
 			if l.UserMessageUUID == t.asked {
 				return t.settle(l.result)
@@ -183,11 +199,10 @@ func (t *turn) patience() time.Duration {
 // settle ends a turn whose result line has come: the process keeps a whole answer and
 // is cut back to what it held before for anything else.
 func (t *turn) settle(r result) error {
-	answer := t.text.String()
-	whole := t.closed && t.starts == 1 && !t.interrupted && !r.IsError && !blank(answer)
-	if whole {
+	t.meter.told = r.usage()
+	if said, ok := t.said(); ok && t.whole(r) {
 		t.s.rec.add(t.req.Messages[len(t.req.Messages)-1], t.asked)
-		t.s.rec.add(chat.Text(chat.RoleAssistant, answer), "")
+		t.s.rec.add(said, "")
 		return nil
 	}
 	if err := t.undo(); err != nil {
@@ -196,7 +211,10 @@ func (t *turn) settle(r result) error {
 	if t.stop != "" { // the client has a whole answer, whatever came after it
 		return nil
 	}
-	return classify(r, t.failure, t.limit)
+	return classify(r, t.notice, t.limit)
 }
 
-func blank(text string) bool { return strings.TrimSpace(text) == "" }
+// blank is as the CLI sees it: ECMAScript counts the byte order mark as white space.
+func blank(text string) bool {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }) == ""
+}

@@ -22,3 +22,6 @@ func pinnedVersion(manifest []byte) string {
 	}
 	return m.Dependencies["@anthropic-ai/claude-code"]
 }
+
+// Flags are the command line of every CLI process, for tests that hold one themselves.
+func Flags(model string) []string { return flags(model) }

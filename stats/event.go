@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"math"
 	"time"
 
 	"maxrelay/session/chat"
@@ -33,7 +34,18 @@ type Event struct {
 
 	Usage     chat.Usage `json:"usage"`               // of all attempts
 	Estimated bool       `json:"estimated,omitempty"` // Usage is not, or not only, the upstream's count
+	// CacheReadShare is how much of the prompt was read from the upstream's cache.
+	CacheReadShare float64 `json:"cache_read_share"`
 
 	RequestBytes  int64 `json:"request_bytes,omitempty"`
 	ResponseBytes int64 `json:"response_bytes,omitempty"`
+}
+
+// CacheReadShare is the part of the prompt's tokens that was read from the upstream's
+// cache, 0 to 1, to four digits; 0 where there was no prompt.
+func CacheReadShare(u chat.Usage) float64 {
+	if u.PromptTokens() == 0 {
+		return 0
+	}
+	return math.Round(1e4*float64(u.CacheReadTokens)/float64(u.PromptTokens())) / 1e4
 }

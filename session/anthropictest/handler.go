@@ -124,6 +124,12 @@ func (x *exchange) header(contentType string, status int) {
 	x.w.WriteHeader(status)
 }
 
+func (x *exchange) page(r Raw) {
+	x.complete()
+	x.header(r.ContentType, r.Status)
+	_, _ = io.WriteString(x.w, r.Body) // as with json
+}
+
 func (x *exchange) fail(e APIError) { x.json(e.Status, errorBody(e)) }
 
 func errorBody(e APIError) any {

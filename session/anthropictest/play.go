@@ -30,12 +30,16 @@ func (x *exchange) play(reply Reply, body Body) {
 	if !p.proceed() {
 		return
 	}
-	if reply.Error != nil {
+	switch {
+	case reply.Error != nil:
 		x.fail(*reply.Error)
+		return
+	case reply.Raw != nil:
+		x.page(*reply.Raw)
 		return
 	}
 	p.sent = 0
-	p.usage = x.s.cache.count(body)
+	p.usage = x.s.cache.count(account(x.r.Header), body)
 	if reply.Usage != nil {
 		p.usage = *reply.Usage
 	}
@@ -81,6 +85,11 @@ func (p *player) fault(f Fault) {
 
 func (p *player) stream() {
 	p.header("text/event-stream; charset=utf-8", http.StatusOK)
+	p.raw("") // the headers alone
+	if p.sent = BeforeMessage; !p.proceed() {
+		return
+	}
+	p.sent = 0
 	p.event("message_start", map[string]any{"type": "message_start", "message": p.message([]any{}, nil, 1)})
 	if !p.proceed() {
 		return

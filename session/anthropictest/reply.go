@@ -17,6 +17,7 @@ type Reply struct {
 	Header       http.Header   // added to the response
 
 	Error *APIError // an answer with this status instead of content
+	Raw   *Raw      // an answer with these bytes instead of content
 	Fault *Fault    // what goes wrong on the way
 	Gate  *Gate     // where the reply waits for the test
 	Usage *Usage    // instead of the counted one
@@ -37,10 +38,20 @@ type APIError struct {
 	Message string
 }
 
-// BeforeHeaders is the place of a Fault or Gate at which nothing was answered yet; 0 is after the headers and message_start.
-const BeforeHeaders = -1
+// Raw is an answer that needs not be one of the API's.
+type Raw struct {
+	Status      int
+	ContentType string
+	Body        string
+}
 
-// Fault breaks a reply after a number of content deltas, or BeforeHeaders.
+// The places of a Fault or Gate before the first content. 0 is after message_start.
+const (
+	BeforeHeaders = -1 // nothing was answered yet
+	BeforeMessage = -2 // the headers of a stream were
+)
+
+// Fault breaks a reply after a number of content deltas, or at one of the places before them.
 type Fault struct {
 	After int
 	Kind  FaultKind
@@ -53,6 +64,7 @@ type FaultKind int
 const (
 	FaultReset     FaultKind = iota // the connection is reset
 	FaultEOF                        // the connection is closed in the middle of the body
+	FaultEnd                        // the body ends, in the order of HTTP
 	FaultStall                      // silence until the client or the server closes
 	FaultMalformed                  // an event whose data is no JSON, then the end of the body
 	FaultError                      // an SSE error event, then the end of the body
@@ -99,6 +111,11 @@ func Status(code int, kind, message string) Reply {
 		kind = errorType(code)
 	}
 	return Reply{Error: &APIError{Status: code, Type: kind, Message: message}}
+}
+
+// Page answers with status 200 and bytes of any kind, as a proxy in between might.
+func Page(contentType, body string) Reply {
+	return Reply{Raw: &Raw{Status: http.StatusOK, ContentType: contentType, Body: body}}
 }
 
 // ResetBeforeHeaders cuts the connection without an answer.

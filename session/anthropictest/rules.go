@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"maxrelay/session/anthropictest/wire"
 )
 
 // check applies the rules by which the real API refuses a request with 400, as far as a relay can break them.
@@ -174,31 +176,38 @@ func checkTools(b Body) error {
 
 const maxBreakpoints = 4
 
+// checkCacheControl goes through the prompt in the API's order: tools, system, messages.
 func checkCacheControl(b Body) error {
-	n := 0
-	count := func(blocks Content) {
-		for _, block := range blocks {
-			if block.CacheControl != nil {
-				n++
-			}
-			for _, inner := range block.Content {
-				if inner.CacheControl != nil {
-					n++
-				}
-			}
+	n, short := 0, false
+	var late bool // an hour after five minutes
+	count := func(cc *wire.CacheControl) {
+		if cc == nil {
+			return
 		}
+		n++
+		late = late || short && cc.TTL == "1h"
+		short = short || cc.TTL != "1h"
 	}
-	count(b.System)
-	for _, m := range b.Messages {
-		count(m.Content)
+	countAll := func(blocks Content) {
+		for _, block := range blocks {
+			for _, inner := range block.Content {
+				count(inner.CacheControl)
+			}
+			count(block.CacheControl)
+		}
 	}
 	for _, t := range b.Tools {
-		if t.CacheControl != nil {
-			n++
-		}
+		count(t.CacheControl)
 	}
-	if n > maxBreakpoints {
+	countAll(b.System)
+	for _, m := range b.Messages {
+		countAll(m.Content)
+	}
+	switch {
+	case n > maxBreakpoints:
 		return fmt.Errorf("a maximum of %d blocks with cache_control may be provided, found %d", maxBreakpoints, n)
+	case late:
+		return errors.New("a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block")
 	}
 	return nil
 }

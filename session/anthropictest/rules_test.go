@@ -45,6 +45,8 @@ func TestTheAPIsRules(t *testing.T) {
 		{"an id used twice", messages(user, call, result, call, result), "unique"},
 		{"four breakpoints", messages(`{"role":"user","content":[` + strings.Repeat(marked+",", 3) + marked + `]}`), ""},
 		{"five breakpoints", messages(`{"role":"user","content":[` + strings.Repeat(marked+",", 4) + marked + `]}`), "maximum of 4"},
+		{"an hour before five minutes", messages(`{"role":"user","content":[` + strings.Replace(marked, `"ephemeral"`, `"ephemeral","ttl":"1h"`, 1) + "," + marked + `]}`), ""},
+		{"an hour after five minutes", messages(`{"role":"user","content":[` + marked + "," + strings.Replace(marked, `"ephemeral"`, `"ephemeral","ttl":"1h"`, 1) + `]}`), "must not come after"},
 		{"a tool name with a dot", map[string]any{"tools": raw(`[{"name":"a.b"}]`)}, "should match pattern"},
 		{"a tool name of 129", map[string]any{"tools": raw(`[{"name":"` + strings.Repeat("a", 129) + `"}]`)}, "should match pattern"},
 		{"a tool twice", map[string]any{"tools": raw(`[{"name":"a"},{"name":"a"}]`)}, "unique"},

@@ -54,8 +54,10 @@ func WithClock(now func() time.Time) Option {
 	return func(s *Server) { s.log.now, s.cache.now = now, now }
 }
 
-// MinCacheTokens is the length below which a prefix is not cached; the default is 0, the real API's is 1024 and more.
-func MinCacheTokens(n int) Option { return func(s *Server) { s.cache.minTokens = n } }
+// MinCacheTokens is the length below which a prefix is not cached; the default is the model's own.
+func MinCacheTokens(n int) Option {
+	return func(s *Server) { s.cache.min = func(string) int { return n } }
+}
 
 // Start serves on a free port of 127.0.0.1 until Close.
 func Start(opts ...Option) (*Server, error) {

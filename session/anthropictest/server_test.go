@@ -175,8 +175,10 @@ func TestFaults(t *testing.T) {
 	}{
 		{"reset in the middle", anthropictest.Text(5, 0).Broken(anthropictest.FaultReset, 2), 2, true, ""},
 		{"end in the middle", anthropictest.Text(5, 0).Broken(anthropictest.FaultEOF, 2), 2, true, ""},
+		{"end of the body in the middle", anthropictest.Text(5, 0).Broken(anthropictest.FaultEnd, 2), 2, false, "content_block_delta"},
 		{"malformed event", anthropictest.Text(5, 0).Broken(anthropictest.FaultMalformed, 3), 3, true, ""},
 		{"error event", anthropictest.Text(5, 0).ErrorAfter(1, "overloaded_error", "Overloaded"), 1, false, "error"},
+		{"error event instead of a message", anthropictest.Text(5, 0).ErrorAfter(anthropictest.BeforeMessage, "overloaded_error", "Overloaded"), 0, false, "error"},
 		{"error event before content", anthropictest.Text(5, 0).ErrorAfter(0, "overloaded_error", "Overloaded"), 0, false, "error"},
 	}
 	for _, tt := range tests {
@@ -197,6 +199,26 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestPagesAreSentAsTheyAre(t *testing.T) {
+	s := start(t)
+	s.Answer(anthropictest.Page("text/html", "<html>"))
+	res := mustPost(t, s, say("hello"))
+	body, err := io.ReadAll(res.Body)
+	if err != nil || string(body) != "<html>" || res.Header.Get("Content-Type") != "text/html" {
+		t.Errorf("%q of type %q, %v", body, res.Header.Get("Content-Type"), err)
+	}
+}
+
+func TestStalledStreamHasItsHeaders(t *testing.T) {
+	s := start(t)
+	s.Answer(anthropictest.Text(5, 0).Broken(anthropictest.FaultStall, anthropictest.BeforeMessage))
+	res := mustPost(t, s, say("hello"))
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("status %d", res.StatusCode)
+	}
+	_ = res.Body.Close()
+}
+
 func TestResetBeforeHeaders(t *testing.T) {
 	s := start(t)
 	s.Script(func(anthropictest.Request) *anthropictest.Reply { return new(anthropictest.ResetBeforeHeaders()) })
@@ -211,7 +233,7 @@ func TestResetBeforeHeaders(t *testing.T) {
 }
 
 func TestStallEndsWhenTheClientLeaves(t *testing.T) {
-	for _, after := range []int{anthropictest.BeforeHeaders, 0, 2} {
+	for _, after := range []int{anthropictest.BeforeHeaders, anthropictest.BeforeMessage, 0, 2} {
 		s := start(t)
 		s.Answer(anthropictest.Text(5, 0).Broken(anthropictest.FaultStall, after))
 		ctx, leave := context.WithCancel(within(t))

@@ -34,6 +34,8 @@ func (c *call) stream() bool {
 		return false
 	}
 	c.begun = true
+	c.usage.Input += c.prompt
+	c.usage.Output++
 	c.event(map[string]any{"type": "message_start", "message": c.message([]any{}, 1)})
 	if !c.place(0) {
 		return false

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os/exec"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,12 +26,30 @@ type object = map[string]any
 
 // driver holds one child and every line it has read.
 type driver struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Reader
-	stderr *bytes.Buffer
+	stderr *stderr
 	read   []object
+}
+
+// stderr may be read while the child still writes it.
+type stderr struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *stderr) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *stderr) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }
 
 // uuid is random in all its digits: Claude Code 2.1.330 takes two for one when they differ in the last group only.
@@ -53,7 +72,7 @@ func startFake(t *testing.T, env ...string) *driver {
 func start(t *testing.T, path string, env []string, args ...string) *driver {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hang)
-	d := &driver{t: t, cmd: exec.CommandContext(ctx, path, args...), stderr: new(bytes.Buffer)}
+	d := &driver{t: t, cmd: exec.CommandContext(ctx, path, args...), stderr: new(stderr)}
 	d.cmd.Env, d.cmd.Dir, d.cmd.Stderr = env, t.TempDir(), d.stderr
 	var err error
 	if d.in, err = d.cmd.StdinPipe(); err != nil {

@@ -367,7 +367,7 @@ func TestStdinCloses(t *testing.T) {
 func TestProcessWideBehaviour(t *testing.T) {
 	t.Run("crash at start", func(t *testing.T) {
 		d := startFake(t, claudetest.EnvCrashAtStart+"=1")
-		if code := d.exit(); code != 1 || d.stderr.Len() == 0 {
+		if code := d.exit(); code != 1 || d.stderr.String() == "" {
 			t.Errorf("exit %d, stderr %q", code, d.stderr)
 		}
 	})

@@ -12,6 +12,7 @@
 //	[[stderr 1000]]                that many bytes on stderr
 //	[[status 529]]                 the upstream's error
 //	[[limit 3600]]                 the account's limit is reached and resets in that many seconds
+//	[[limit-text]]                 a limit told in the CLI's words only, where an answer would stand
 //	[[refuse]] [[max_tokens]]      these stop reasons, with what they make the CLI do
 //	[[lost after 2]]               the connection upstream breaks after two deltas
 //	[[exit 3 after 1]]             the process exits with that code, [[crash after 2]] by SIGKILL

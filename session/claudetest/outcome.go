@@ -30,6 +30,8 @@ type failure struct {
 	text     string
 	stop     string // default: stop_sequence
 	terminal string // default: api_error
+	kind     string // a finer class, for some
+	params   any    // of the kind
 }
 
 // refused answers with the error that was ordered, if one was.
@@ -37,15 +39,24 @@ func (t *turn) refused() bool {
 	switch {
 	case t.plan.limit > 0:
 		resets := time.Now().Add(t.plan.limit)
-		t.f.out.line(map[string]any{"type": "rate_limit_event", "uuid": newUUID(), "session_id": sessionID, "rate_limit_info": map[string]any{
-			"status": "rejected", "resetsAt": resets.Unix(), "rateLimitType": "five_hour", "utilization": 1, "isUsingOverage": false}})
-		t.fail(failure{status: 429, class: "rate_limit", text: "You've hit your 5-hour limit · resets " + resets.UTC().Format("3pm (UTC)")})
+		info := map[string]any{"status": "rejected", "resetsAt": resets.Unix(), "rateLimitType": "five_hour", "isUsingOverage": false}
+		t.f.out.line(map[string]any{"type": "rate_limit_event", "uuid": newUUID(), "session_id": sessionID, "rate_limit_info": info})
+		t.fail(failure{status: 429, class: "rate_limit", kind: "usage_limit_reached", params: map[string]any{"rate_limit_info": info},
+			text: limitText(resets)})
+	case t.plan.posed:
+		f := failure{text: limitText(time.Now().Add(time.Hour))}
+		t.synthetic(f)
+		t.end(outcome{subtype: "success", terminal: "completed", stop: "stop_sequence", result: f.text})
 	case t.plan.status > 0:
 		t.fail(upstream(t.plan.status))
 	default:
 		return false
 	}
 	return true
+}
+
+func limitText(resets time.Time) string {
+	return "You've hit your 5-hour limit · resets " + resets.UTC().Format("3pm (UTC)")
 }
 
 // upstream has Claude Code 2.1.330's classes and texts for the statuses of the API.
@@ -79,7 +90,8 @@ func (t *turn) fail(f failure) {
 func (t *turn) synthetic(f failure) {
 	l := t.assistantLine(map[string]any{"id": newUUID(), "type": "message", "role": "assistant", "model": "<synthetic>",
 		"stop_reason": "stop_sequence", "stop_sequence": "", "usage": usage{}, "content": []wire.Block{wire.TextBlock(f.text)}})
-	l.Error, l.IsAPIErrorMessage, l.APIErrorStatus = f.class, true, f.code()
+	l.Error, l.IsAPIErrorMessage, l.APIErrorStatus = f.class, f.class != "", f.code()
+	l.APIError, l.APIErrorParams = f.kind, f.params
 	t.f.out.line(l)
 }
 

@@ -117,6 +117,8 @@ type messageLine struct {
 	Error             string   `json:"error,omitempty"`
 	IsAPIErrorMessage bool     `json:"is_api_error_message,omitempty"`
 	APIErrorStatus    *int     `json:"api_error_status,omitempty"`
+	APIError          string   `json:"api_error,omitempty"`
+	APIErrorParams    any      `json:"api_error_params,omitempty"`
 	UserMessageUUID   string   `json:"user_message_uuid,omitempty"`
 	UserMessageUUIDs  []string `json:"user_message_uuids,omitempty"`
 }

@@ -18,6 +18,7 @@ type plan struct {
 	fault  fault
 	status int           // the upstream's error instead of an answer
 	limit  time.Duration // until the account's limit resets, instead of an answer
+	posed  bool          // a limit told in words alone, in a result that is no error
 	stderr int           // bytes
 	deaf   bool          // to interrupts
 }
@@ -100,6 +101,8 @@ func (p *plan) obey(d directive.Directive) {
 		p.status = d.Int(0, 500)
 	case "limit":
 		p.limit = time.Duration(d.Int(0, 3600)) * time.Second
+	case "limit-text":
+		p.posed = true
 	case "refuse":
 		p.stop = "refusal"
 	case "max_tokens":

@@ -103,7 +103,6 @@ const (
 // answer asks the fake model as often as the CLI would.
 func (t *turn) answer(conversation []wire.Message) {
 	for {
-		t.usage.Input += promptTokens(conversation)
 		t.requesting()
 		if t.refused() {
 			return
@@ -117,7 +116,7 @@ func (t *turn) answer(conversation []wire.Message) {
 			return
 		}
 		t.calls++
-		t.usage.Output += c.sent
+		t.usage.Output += c.sent - 1 // one was counted at the start
 		t.text = c.text()
 		t.f.mu.Lock()
 		t.f.history.assistant(c.content())
