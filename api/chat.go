@@ -3,20 +3,23 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"net/http"
 	"strings"
-	"time"
 
 	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // question is a request that passed every check.
 type question struct {
-	asked *openai.Request
-	chat  chat.Request
-	size  int // bytes of its body
+	asked  *openai.Request
+	chat   chat.Request
+	size   int      // bytes of its body
+	digest [32]byte // of its body, when it has an Idempotency-Key
 }
 
 // chatCompletions serves POST /v1/chat/completions.
@@ -28,6 +31,9 @@ func (s *Server) chatCompletions(x *exchange, r *http.Request) error {
 	}
 	if len(q.asked.Ignored) > 0 {
 		x.Header().Set("X-Maxrelay-Ignored", strings.Join(q.asked.Ignored, ", "))
+	}
+	if r.Header.Get(idempotencyHeader) != "" {
+		return s.once(x, r, q)
 	}
 	s.answer(x, r, q)
 	return nil
@@ -53,31 +59,53 @@ func (s *Server) question(x *exchange, r *http.Request) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &question{asked: asked, size: len(body), chat: chat.Request{
-		Tenant:   chat.Tenant{Key: x.identity.ID, User: asked.User, Pool: x.identity.Pool},
-		Model:    model,
-		System:   asked.System,
-		Messages: messages,
-	}}, nil
+	q := &question{asked: asked, size: len(body), chat: chat.Request{
+		Tenant:     chat.Tenant{Key: x.identity.ID, User: asked.User, Pool: x.identity.Pool},
+		Model:      model,
+		System:     asked.System,
+		Messages:   messages,
+		Tools:      asked.Tools,
+		ToolChoice: asked.ToolChoice,
+		Params:     asked.Params,
+	}}
+	if r.Header.Get(idempotencyHeader) != "" {
+		q.digest = sha256.Sum256(body)
+	}
+	return q, nil
 }
 
 // job returns the question as the queue takes it. Its id is a secret between the owner
 // and the worker and is told to nobody else.
-func (s *Server) job(x *exchange, q *question) (queue.Job, error) {
-	body, err := chat.EncodeRequest(&q.chat)
+//
+// Only the first of several answers is looked for where the conversation is warm: its
+// process has one turn at a time, and the others would wait for it.
+func (p *reply) job(index int) (queue.Job, error) {
+	body, err := chat.EncodeRequest(&p.q.chat)
 	if err != nil {
 		return queue.Job{}, err
 	}
-	return queue.Job{
+	j := queue.Job{
 		ID:        rand.Text(),
-		KeyID:     x.identity.ID,
-		Pool:      x.identity.Pool,
-		Model:     q.chat.Model,
+		KeyID:     p.x.identity.ID,
+		Pool:      p.x.identity.Pool,
+		Model:     p.q.chat.Model,
 		Body:      body,
-		Prefixes:  prefixes(&q.chat),
-		Streaming: q.asked.Stream,
-		Deadline:  time.Now().Add(s.cfg.TurnTimeout),
-	}, nil
+		Streaming: p.q.asked.Stream,
+		Deadline:  p.x.start.Add(p.server.cfg.TurnTimeout),
+	}
+	if index == 0 {
+		j.Prefixes = prefixes(&p.q.chat)
+	}
+	return j, nil
+}
+
+func (t *turn) submit(ctx context.Context) error {
+	job, err := t.reply.job(t.index)
+	if err != nil {
+		return err
+	}
+	t.call, err = t.reply.server.owner.Submit(ctx, job)
+	return err
 }
 
 // prefixes are the fingerprints of what was said before the last message.
@@ -90,52 +118,63 @@ func prefixes(r *chat.Request) []queue.Key {
 	return keys
 }
 
-// answer runs the admitted question and records it, whatever happens.
-func (s *Server) answer(x *exchange, r *http.Request, q *question) {
-	t := &turn{server: s, x: x, q: q, method: r.Method}
-	defer t.record(r.Context())
-	job, err := s.job(x, q)
-	if err != nil {
-		t.fail(err)
+// whole answers at once. Nothing was shown before, so a job may move at any time and
+// its answer starts over.
+func (s *Server) whole(ctx context.Context, p *reply) {
+	choices := make([]openai.Choice, len(p.turns))
+	all, ctx := errgroup.WithContext(ctx)
+	for i, t := range p.turns {
+		all.Go(func() (err error) {
+			choices[i], err = t.choice(ctx)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		p.fail(err)
 		return
 	}
-	if t.call, err = s.owner.Submit(r.Context(), job); err != nil {
-		t.fail(err)
+	p.headers(p.x.Header())
+	if err := p.x.json(http.StatusOK, openai.NewCompletion(p.head(), choices, p.usage())); err != nil {
+		p.fail(err)
 		return
 	}
-	defer t.settle(r.Context())
-	if q.asked.Stream {
-		s.stream(r.Context(), t)
-	} else {
-		s.whole(r.Context(), t)
+	p.closed = true
+}
+
+// choice gathers the answer. One that does not have the format that was asked for is
+// made once more.
+func (t *turn) choice(ctx context.Context) (openai.Choice, error) {
+	for again := false; ; again = true {
+		answer, err := t.gather(ctx)
+		if err != nil {
+			return openai.Choice{}, err
+		}
+		choice, err := answer.Choice(t.index)
+		if err == nil || again {
+			return choice, err
+		}
+		if err := t.anew(ctx); err != nil {
+			return openai.Choice{}, err
+		}
 	}
 }
 
-// whole answers at once. Nothing was shown before, so the job may move at any time and
-// the answer starts over.
-func (s *Server) whole(ctx context.Context, t *turn) {
-	var answer openai.Answer
+func (t *turn) gather(ctx context.Context) (*openai.Answer, error) {
+	answer := openai.NewAnswer(t.reply.q.asked)
 	for !t.ended() {
 		step, err := t.next(ctx)
 		if err != nil {
-			t.fail(err)
-			return
+			return nil, err
 		}
 		if step.moved {
-			answer = openai.Answer{}
+			answer = openai.NewAnswer(t.reply.q.asked)
 		}
 		for _, e := range step.events {
 			answer.Add(e)
 		}
 	}
 	if t.outcome.Error != nil {
-		t.fail(t.outcome.Error)
-		return
+		return nil, t.outcome.Error
 	}
-	t.headers(t.x.Header())
-	if err := t.x.json(http.StatusOK, answer.Completion(t.head(), t.usage())); err != nil {
-		t.fail(err)
-		return
-	}
-	t.closed = true
+	return answer, nil
 }

@@ -29,7 +29,7 @@ func TestAnswerThatDoesNotStream(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &c); err != nil || resp.StatusCode != 200 {
 		t.Fatalf("%d %s: %v", resp.StatusCode, body, err)
 	}
-	if c.Choices[0].Message.Content != "hello there" || c.Choices[0].FinishReason != "stop" || c.Model != "claude-opus-4" || c.Usage.PromptTokens != 25 || c.Usage.CompletionTokens != 7 {
+	if *c.Choices[0].Message.Content != "hello there" || c.Choices[0].FinishReason != "stop" || c.Model != "claude-opus-4" || c.Usage.PromptTokens != 25 || c.Usage.CompletionTokens != 7 {
 		t.Errorf("got %s", body)
 	}
 	for name, want := range map[string]string{
@@ -248,8 +248,9 @@ func TestLargeBodiesShareABudget(t *testing.T) {
 }
 
 func TestUsageOfFailedAttemptsIsSummed(t *testing.T) {
-	x := &exchange{start: time.Now(), status: 200}
-	turn := &turn{server: bare(t, Config{}), x: x, q: &question{asked: new(openai.Request)}, closed: true}
+	reply := &reply{server: bare(t, Config{}), x: &exchange{start: time.Now(), status: 200}, q: &question{asked: new(openai.Request)}, closed: true}
+	turn := &turn{reply: reply}
+	reply.turns = append(reply.turns, turn)
 	turn.grant(queue.Batch{Attempt: 1})
 	turn.note(chat.Event{Type: chat.EventMessageStart, Usage: &chat.Usage{InputTokens: 5, OutputTokens: 1}})
 	turn.note(chat.Event{Type: chat.EventMessageDelta, Usage: &chat.Usage{OutputTokens: 3}})
@@ -259,7 +260,7 @@ func TestUsageOfFailedAttemptsIsSummed(t *testing.T) {
 	if got, want := turn.usage(), turn.outcome.Usage; got != want {
 		t.Errorf("the client is told %+v, want %+v", got, want)
 	}
-	if e := turn.event(); e.Usage != (chat.Usage{InputTokens: 10, OutputTokens: 13, ThinkingTokens: 2}) || !e.Estimated {
+	if e := reply.event(); e.Usage != (chat.Usage{InputTokens: 10, OutputTokens: 13, ThinkingTokens: 2}) || !e.Estimated {
 		t.Errorf("recorded %+v", e)
 	}
 }
@@ -372,7 +373,7 @@ func TestRefusalsBeforeTheQueueAreNotRecorded(t *testing.T) {
 		"a wrong key":       {"POST", "/v1/chat/completions", ask("a", ""), []string{"Authorization", "Bearer wrong"}, 401, "invalid_api_key", ""},
 		"models want a key": {"GET", "/v1/models", "", nil, 401, "invalid_api_key", ""},
 		"bad JSON":          {"POST", "/v1/chat/completions", "{", bearer, 400, "", ""},
-		"a wrong field":     {"POST", "/v1/chat/completions", ask("a", `,"n":2`), bearer, 400, "", "n"},
+		"a wrong field":     {"POST", "/v1/chat/completions", ask("a", `,"n":9`), bearer, 400, "", "n"},
 		"unknown model":     {"POST", "/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"a"}]}`, bearer, 404, "model_not_found", "model"},
 		"prefill":           {"POST", "/v1/chat/completions", `{"model":"opus","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, bearer, 400, "", "messages[1]"},
 		"too large":         {"POST", "/v1/chat/completions", ask(strings.Repeat("a", 1000), ""), bearer, 413, "request_too_large", ""},

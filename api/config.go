@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"errors"
+	"net/http"
 	"time"
 
 	"maxrelay/api/key"
@@ -13,6 +14,10 @@ type Config struct {
 	Version string    // of this program, told by /health
 	Keys    *key.Keys // who may call; required
 	Pool    string    // whose workers /health tells about, "default"
+
+	Pending func() string // why there may be no worker yet, told by /health; nothing
+
+	Metrics http.Handler // what GET /metrics tells callers on this machine; nothing, and then the path is not there
 
 	Host    string            // a Host header that is allowed besides loopback ones where no key is required, ""
 	Origins []string          // origins, like https://chat.example.org, whose pages may call; none
@@ -31,6 +36,9 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Pool = cmp.Or(c.Pool, "default")
+	if c.Pending == nil {
+		c.Pending = func() string { return "" }
+	}
 	if c.Models == nil {
 		c.Models = DefaultModels
 	}

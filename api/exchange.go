@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"maxrelay/api/key"
+	"maxrelay/session/chat"
 )
 
 // exchange is a request and its answer as far as the log and the usage record know
@@ -114,6 +115,13 @@ func (s *Server) catch(x *exchange) {
 	if p == http.ErrAbortHandler {
 		panic(p)
 	}
+	if !s.tellPanic(x, p) {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// tellPanic logs a panic and tells the client, if there is a place for it.
+func (s *Server) tellPanic(x *exchange, p any) bool {
 	err := panicError(p)
 	s.log.Error().Err(err).Str("request", x.label).Str("route", x.route).Bytes("stack", debug.Stack()).Msg("request panicked")
 	switch {
@@ -122,8 +130,10 @@ func (s *Server) catch(x *exchange) {
 	case x.streamed:
 		x.failStream(err)
 	default:
-		panic(http.ErrAbortHandler)
+		x.code = string(chat.CodeInternal)
+		return false
 	}
+	return true
 }
 
 // panicError leaves the value out, which may hold anything, unless it is the runtime's.
@@ -136,8 +146,8 @@ func panicError(p any) error {
 
 func (s *Server) logAccess(x *exchange, method string) {
 	event := s.log.Info()
-	if x.route == healthRoute {
-		event = s.log.Debug() // load balancers ask every second
+	if x.route == healthRoute || x.route == metricsRoute {
+		event = s.log.Debug() // programs ask every few seconds
 	}
 	if x.status >= http.StatusInternalServerError {
 		event = s.log.Warn()

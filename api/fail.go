@@ -41,6 +41,7 @@ var queueErrors = []struct {
 	{queue.ErrSlowClient, chat.CodeCancelled, "the answer was not read fast enough"},
 	{queue.ErrCancelled, chat.CodeCancelled, "the request was cancelled"},
 	{context.Canceled, chat.CodeCancelled, "the request was cancelled"},
+	{errAbandoned, chat.CodeCancelled, "the request was cancelled"},
 }
 
 // fail writes an error as the whole answer.

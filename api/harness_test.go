@@ -326,3 +326,9 @@ func (b *syncBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+func (p *play) answer(text string) {
+	p.begin()
+	p.text(text)
+	p.finish()
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -52,7 +53,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 		h.Workers = append(h.Workers, wh)
 	}
 	if len(h.Workers) == 0 {
-		h.Reason = "no worker is connected"
+		h.Reason = cmp.Or(s.cfg.Pending(), "no worker is connected")
 	}
 	if s.recorder.Ailing() {
 		h.Warning = "usage events are not recorded: the log tells why"

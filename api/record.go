@@ -11,40 +11,51 @@ import (
 	"maxrelay/stats"
 )
 
-// record keeps the turn's one usage event. It runs when all else is done, also after
+// record keeps the request's one usage event. It runs when all else is done, also after
 // a panic, and outlives the client.
-func (t *turn) record(ctx context.Context) {
-	e := t.event()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.server.cfg.RecordTimeout)
+func (p *reply) record(ctx context.Context) {
+	e := p.event()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.server.cfg.RecordTimeout)
 	defer cancel()
-	if err := t.server.recorder.Record(ctx, e); err != nil {
-		t.server.log.Error().Err(err).Interface("event", e).Msg("usage event is lost")
+	if err := p.server.recorder.Record(ctx, e); err != nil {
+		p.server.log.Error().Err(err).Interface("event", e).Msg("usage event is lost")
 	}
 }
 
-func (t *turn) event() stats.Event {
+func (p *reply) event() stats.Event {
 	e := stats.Event{
-		ID: t.x.id, Time: t.x.start.UTC(), KeyID: t.x.identity.ID, Method: t.method, Path: t.x.route,
-		Model: t.q.asked.Model, Upstream: t.upstream, Stream: t.q.asked.Stream,
-		Status: t.x.status, ErrorCode: t.x.code,
-		Session: t.session, Worker: t.workerID, Attempts: t.attempt,
-		QueueMS: t.waited.Milliseconds(), DurationMS: time.Since(t.x.start).Milliseconds(),
-		Usage: t.usage().Plus(t.former), Estimated: t.guessed || t.partial,
-		RequestBytes: int64(t.q.size), ResponseBytes: t.x.sent,
+		ID: p.x.id, Time: p.x.start.UTC(), KeyID: p.x.identity.ID, Method: p.method, Path: p.x.route,
+		Model: p.q.asked.Model, Stream: p.q.asked.Stream,
+		Status: p.x.status, ErrorCode: p.x.code, DurationMS: time.Since(p.x.start).Milliseconds(),
+		RequestBytes: int64(p.q.size), ResponseBytes: p.x.sent,
 	}
-	if !t.first.IsZero() {
-		e.FirstMS = t.first.Sub(t.x.start).Milliseconds()
+	for _, t := range p.turns {
+		t.addTo(&e)
 	}
-	if !t.closed { // a panic came between
+	if !p.closed { // a panic came between
 		e.ErrorCode = string(chat.CodeInternal)
 	}
 	if e.Status == 0 {
 		e.Status = http.StatusInternalServerError
-		if t.x.code == string(chat.CodeCancelled) {
+		if p.x.code == string(chat.CodeCancelled) {
 			e.Status = openai.StatusClientClosed
 		}
 	}
 	return e
+}
+
+// addTo adds one answer to the event of its request. How it was come by is told of the
+// first, its cost of all.
+func (t *turn) addTo(e *stats.Event) {
+	if t.index == 0 {
+		e.Upstream, e.Session, e.Worker, e.QueueMS = t.upstream, t.session, t.workerID, t.waited.Milliseconds()
+	}
+	e.Attempts += t.attempts + t.attempt
+	e.Usage = e.Usage.Plus(t.usage()).Plus(t.former)
+	e.Estimated = e.Estimated || t.guessed || t.partial
+	if first := t.first.Sub(t.reply.x.start).Milliseconds(); !t.first.IsZero() && (e.FirstMS == 0 || first < e.FirstMS) {
+		e.FirstMS = first
+	}
 }
 
 // usage is what the last attempt used: the upstream's counts, or an estimate when the
@@ -70,11 +81,11 @@ func (t *turn) count() chat.Usage {
 	}
 	t.guessed = true
 	if u.PromptTokens() == 0 {
-		u.InputTokens = t.server.estimate.Tokens(t.prompt())
+		u.InputTokens = t.reply.server.estimate.Tokens(t.reply.prompt())
 	}
-	u.OutputTokens = max(u.OutputTokens, t.server.estimate.Tokens(t.said.String()))
-	if err := t.server.estimate.Err(); err != nil {
-		t.server.log.Warn().Err(err).Str("request", t.x.label).Msg("usage is estimated from bytes alone")
+	u.OutputTokens = max(u.OutputTokens, t.reply.server.estimate.Tokens(t.said.String()))
+	if err := t.reply.server.estimate.Err(); err != nil {
+		t.reply.server.log.Warn().Err(err).Str("request", t.reply.x.label).Msg("usage is estimated from bytes alone")
 	}
 	return u
 }
@@ -92,10 +103,10 @@ func (t *turn) asked() bool {
 	return false
 }
 
-func (t *turn) prompt() string {
+func (p *reply) prompt() string {
 	var b strings.Builder
-	b.WriteString(t.q.chat.System)
-	for _, m := range t.q.chat.Messages {
+	b.WriteString(p.q.chat.System)
+	for _, m := range p.q.chat.Messages {
 		for _, block := range m.Content {
 			b.WriteByte('\n')
 			b.WriteString(block.Text)

@@ -43,7 +43,9 @@ type Server struct {
 	http   *http.Server
 	listen net.Listener // set by Open
 
-	bodies *semaphore.Weighted // bytes of request bodies
+	bodies  *semaphore.Weighted // bytes of request bodies
+	answers *answers            // to requests with an Idempotency-Key
+	making  sync.WaitGroup      // the goroutines that make them
 
 	running context.Context // of all requests; its end cancels them
 	cancel  context.CancelCauseFunc
@@ -60,6 +62,7 @@ func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolo
 	s := &Server{cfg: cfg, owner: owner, recorder: recorder, log: logger, started: time.Now()}
 	s.running, s.cancel = context.WithCancelCause(context.Background())
 	s.bodies = semaphore.NewWeighted(cfg.BodyBudget)
+	s.answers = newAnswers(maxAnswers)
 	s.router = s.routes()
 	s.http = &http.Server{
 		Handler:           s.observe(s.guard(s.router)),
@@ -84,6 +87,9 @@ func (s *Server) routes() *mux.Router {
 
 	read := []string{http.MethodGet, http.MethodHead}
 	r.Handle(healthRoute, s.serve(s.health)).Methods(read...)
+	if s.cfg.Metrics != nil {
+		r.Handle(metricsRoute, s.serve(s.showMetrics)).Methods(read...)
+	}
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
 	r.Handle("/v1/chat/completions", s.serve(s.authenticated(s.chatCompletions))).Methods(http.MethodPost)
@@ -125,6 +131,7 @@ func (s *Server) Close(ctx context.Context) error {
 		}
 	}
 	s.serving.Wait()
+	s.making.Wait()
 	if err != nil {
 		return fmt.Errorf("closing the http server: %w", err)
 	}

@@ -19,65 +19,68 @@ const comment = ": waiting for the model\n\n"
 // stream answers as server-sent events. What is ready is written at once and flushed
 // once, then the next is waited for. The status goes out with the first chunk or after
 // the first silence; until then a failure still has a status of its own.
-func (s *Server) stream(ctx context.Context, t *turn) {
-	enc := openai.NewStream(t.head(), t.q.asked.IncludeUsage)
+func (s *Server) stream(ctx context.Context, p *reply) {
+	p.pump(ctx)
+	enc := openai.NewStream(p.head(), p.q.asked)
 	var buf []byte
 	wrote := time.Now()
-	for !t.ended() {
-		step, err := t.nextBefore(ctx, wrote.Add(s.cfg.Heartbeat))
-		switch {
+	for left := len(p.turns); left > 0; {
+		a := p.nextBefore(ctx, wrote.Add(s.cfg.Heartbeat))
+		err := a.err
+		switch buf = buf[:0]; {
 		case errors.Is(err, errSilence):
-			buf = append(buf[:0], comment...)
-		case err != nil:
-			t.fail(err)
-			return
-		case step.moved && enc.Begun():
-			t.fail(&chat.Error{Code: chat.CodeWorkerFailed, Message: "the worker that answered was lost: send the request again"})
-			return
-		default:
-			buf = buf[:0]
-			for _, e := range step.events {
-				buf = enc.Append(buf, e)
+			buf, err = append(buf, comment...), nil
+		case err == nil:
+			buf, err = p.take(buf, enc.Choice(a.turn.index), a)
+		}
+		if err == nil && a.turn != nil && a.turn.ended() {
+			if left--; left == 0 {
+				buf = enc.Finish(buf, p.usage())
 			}
 		}
-		if len(buf) == 0 || t.ended() {
-			continue
+		if len(buf) > 0 {
+			if !p.write(buf) {
+				return
+			}
+			wrote = time.Now()
 		}
-		if !t.write(buf) {
+		if err != nil {
+			p.fail(err)
 			return
 		}
-		wrote = time.Now()
+		if a.turn != nil {
+			p.goOn(ctx, a.turn)
+		}
 	}
-	s.finish(t, enc, buf)
+	p.closed = true
 }
 
-// finish ends the stream, with what is left to send before.
-func (s *Server) finish(t *turn, enc *openai.Stream, rest []byte) {
-	if t.outcome.Error == nil {
-		t.write(enc.Finish(rest, t.usage()))
-		t.closed = true
-		return
+// take appends what arrived of one answer. With an error, what it appended is still to
+// be sent before it.
+func (p *reply) take(buf []byte, enc *openai.ChoiceStream, a arrival) ([]byte, error) {
+	if a.step.moved && enc.Begun() {
+		return buf, &chat.Error{Code: chat.CodeWorkerFailed, Message: "the worker that answered was lost: send the request again"}
 	}
-	if len(rest) == 0 || t.write(rest) {
-		t.fail(t.outcome.Error)
+	for _, e := range a.step.events {
+		buf = enc.Append(buf, e)
 	}
-}
-
-// nextBefore is next with errSilence at the deadline.
-func (t *turn) nextBefore(ctx context.Context, deadline time.Time) (step, error) {
-	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errSilence)
-	defer cancel()
-	return t.next(ctx)
+	if !a.turn.ended() {
+		return buf, nil
+	}
+	if err := a.turn.outcome.Error; err != nil {
+		return buf, err
+	}
+	return enc.Finish(buf)
 }
 
 // write sends frames and reports whether the client took them.
-func (t *turn) write(frames []byte) bool {
-	if !t.x.streamed {
-		t.headers(t.x.Header())
-		t.x.openStream()
+func (p *reply) write(frames []byte) bool {
+	if !p.x.streamed {
+		p.headers(p.x.Header())
+		p.x.openStream()
 	}
-	if err := t.x.send(frames); err != nil {
-		t.drop()
+	if err := p.x.send(frames); err != nil {
+		p.drop()
 		return false
 	}
 	return true

@@ -2,27 +2,23 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
-	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 )
 
-// turn is an admitted question on its way through the queue. It belongs to the
-// goroutine of the request.
+// turn is one answer on its way through the queue. It belongs to the goroutine of the
+// request, or to the one that pumps it.
 type turn struct {
-	server *Server
-	x      *exchange
-	q      *question
-	method string
-	call   *queue.Call // nil when the queue refused it
+	reply  *reply // what it is an answer of; its fields are not the pump's to touch
+	index  int
+	call   *queue.Call   // nil when the queue refused it
+	resume chan struct{} // lets its pump go on
 
+	attempts int // of jobs before this one
 	attempt  int // granted claims; 0: no worker had it yet
 	worker   string
 	workerID string
@@ -41,7 +37,6 @@ type turn struct {
 	outcome *chat.Outcome // nil until the end
 	counted *chat.Usage   // usage's result
 	guessed bool          // usage had to estimate
-	closed  bool          // the client was told how it ended, or was given up
 }
 
 // step is what one wait brought.
@@ -147,6 +142,18 @@ func latest(u, v chat.Usage) chat.Usage {
 	}
 }
 
+// anew gives the queue the question once more. What was used until now is accounted
+// for.
+func (t *turn) anew(ctx context.Context) error {
+	t.formerly(t.usage(), true)
+	t.partial = t.partial || t.guessed
+	t.call.Close()
+	t.void()
+	t.attempts += t.attempt
+	t.outcome, t.counted, t.guessed, t.attempt = nil, nil, false, 0
+	return t.submit(ctx)
+}
+
 func (t *turn) end(e queue.End) error {
 	t.outcome = &chat.Outcome{}
 	if len(e.Data) > 0 {
@@ -167,72 +174,3 @@ func (t *turn) end(e queue.End) error {
 	}
 	return nil
 }
-
-// head is what the answer's parts have in common.
-func (t *turn) head() openai.Head {
-	return openai.Head{
-		ID:          "chatcmpl-" + rand.Text(),
-		Created:     t.x.start.Unix(),
-		Model:       t.q.asked.Model,
-		Fingerprint: "fp_maxrelay",
-	}
-}
-
-// headers tells how the answer was come by, as far as that is known.
-func (t *turn) headers(h http.Header) {
-	if t.attempt == 0 {
-		return
-	}
-	h.Set("X-Maxrelay-Worker", t.worker)
-	h.Set("X-Maxrelay-Queue-Ms", strconv.FormatInt(t.waited.Milliseconds(), 10))
-	if t.session != "" {
-		h.Set("X-Maxrelay-Session", string(t.session))
-	}
-}
-
-// fail tells the client what went wrong in the one way that is left. Who does not read
-// is told nothing: a write would wait for them.
-func (t *turn) fail(err error) {
-	t.closed = true
-	if errors.Is(err, queue.ErrSlowClient) {
-		t.drop()
-		return
-	}
-	t.headers(t.x.Header())
-	f := openai.Failure{}
-	if t.x.streamed {
-		f = t.x.failStream(err)
-	} else {
-		f = t.x.fail(err)
-	}
-	if f.Status >= http.StatusInternalServerError {
-		t.server.log.Warn().Err(err).Str("request", t.x.label).Str("worker", t.workerID).Int("attempt", t.attempt).Msg("turn failed")
-	}
-}
-
-// drop gives the client up.
-func (t *turn) drop() {
-	t.closed = true
-	t.x.code = string(chat.CodeCancelled)
-}
-
-// settle ends the job if it has not ended, and waits a moment for its last words, in
-// which the worker tells what was used.
-func (t *turn) settle(ctx context.Context) {
-	defer t.call.Close()
-	if t.ended() {
-		return
-	}
-	t.call.Cancel()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
-	defer cancel()
-	for !t.ended() {
-		if _, err := t.next(ctx); err != nil {
-			t.server.log.Debug().Err(err).Str("request", t.x.label).Msg("cancelled turn has no end")
-			return
-		}
-	}
-}
-
-// settleWait is a little longer than an owner waits for a cancelled attempt.
-const settleWait = 6 * time.Second

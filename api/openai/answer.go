@@ -7,25 +7,6 @@ import (
 	"maxrelay/session/chat"
 )
 
-// Head is what an answer and all chunks of a stream have in common.
-type Head struct {
-	ID          string // chatcmpl-…
-	Created     int64  // seconds since 1970
-	Model       string // as the client asked for it
-	Fingerprint string // system_fingerprint
-}
-
-// Completion is the answer to a request that does not stream.
-type Completion struct {
-	ID                string   `json:"id"`
-	Object            string   `json:"object"`
-	Created           int64    `json:"created"`
-	Model             string   `json:"model"`
-	Choices           []Choice `json:"choices"`
-	Usage             Usage    `json:"usage"`
-	SystemFingerprint string   `json:"system_fingerprint"`
-}
-
 // Choice is one answer.
 type Choice struct {
 	Index        int             `json:"index"`
@@ -36,49 +17,31 @@ type Choice struct {
 
 // Message is what the model said.
 type Message struct {
-	Role             string  `json:"role"`
-	Content          string  `json:"content"`
-	Refusal          *string `json:"refusal"` // always null: a refusal is a finish reason
-	ReasoningContent string  `json:"reasoning_content,omitempty"`
+	Role             string     `json:"role"`
+	Content          *string    `json:"content"` // null for calls without words, and for a refusal
+	Refusal          *string    `json:"refusal"` // null but for a refusal
+	ToolCalls        []ToolCall `json:"tool_calls,omitempty"`
+	ReasoningContent string     `json:"reasoning_content,omitempty"`
 }
 
-// Usage is the count of tokens in OpenAI's terms, where prompt_tokens has all input
-// and its details say how much of it was cached.
-type Usage struct {
-	PromptTokens            int                     `json:"prompt_tokens"`
-	CompletionTokens        int                     `json:"completion_tokens"`
-	TotalTokens             int                     `json:"total_tokens"`
-	PromptTokensDetails     PromptTokensDetails     `json:"prompt_tokens_details"`
-	CompletionTokensDetails CompletionTokensDetails `json:"completion_tokens_details"`
+// ToolCall is a call of one of the client's functions.
+type ToolCall struct {
+	ID       string   `json:"id"`
+	Type     string   `json:"type"` // function
+	Function Function `json:"function"`
 }
 
-// PromptTokensDetails tells the cached part of the input.
-type PromptTokensDetails struct {
-	CachedTokens int `json:"cached_tokens"`
-}
-
-// CompletionTokensDetails tells the reasoning part of the output, 0 where the upstream
-// does not tell it apart.
-type CompletionTokensDetails struct {
-	ReasoningTokens int `json:"reasoning_tokens"`
-}
-
-// UsageOf translates the upstream's counts.
-func UsageOf(u chat.Usage) Usage {
-	return Usage{
-		PromptTokens:            u.PromptTokens(),
-		CompletionTokens:        u.OutputTokens,
-		TotalTokens:             u.PromptTokens() + u.OutputTokens,
-		PromptTokensDetails:     PromptTokensDetails{CachedTokens: u.CacheReadTokens},
-		CompletionTokensDetails: CompletionTokensDetails{ReasoningTokens: u.ThinkingTokens},
-	}
+// Function is what a call calls.
+type Function struct {
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"` // JSON, when the answer is whole
 }
 
 // FinishReason translates why the model stopped. What OpenAI has no word for is a
 // plain stop.
 func FinishReason(r chat.StopReason) string {
 	switch r {
-	case chat.StopMaxTokens:
+	case chat.StopMaxTokens, chat.StopContextWindow, chat.StopPauseTurn:
 		return "length"
 	case chat.StopToolUse:
 		return "tool_calls"
@@ -88,38 +51,108 @@ func FinishReason(r chat.StopReason) string {
 	return "stop"
 }
 
-// Answer gathers the events of a turn for a client that does not stream. The zero
-// value is ready; an answer whose job moved starts over with a new one.
-type Answer struct {
-	text, thinking strings.Builder
-	stop           chat.StopReason
+// refused is the refusal of a model that gave none in words.
+const refused = "The model refused to answer."
+
+// ending is how an answer ended.
+type ending struct {
+	stop  chat.StopReason
+	calls int
 }
+
+func (e *ending) note(event chat.Event) {
+	if event.StopReason != "" {
+		e.stop = event.StopReason
+	}
+}
+
+func (e ending) reason() string {
+	if e.calls > 0 && FinishReason(e.stop) == "stop" {
+		return "tool_calls"
+	}
+	return FinishReason(e.stop)
+}
+
+// formed reports whether the text must have the format asked for: an answer that was
+// cut, refused, or calls for more before it goes on, need not.
+func (e ending) formed() bool {
+	return e.calls == 0 && e.stop != chat.StopSequence && FinishReason(e.stop) == "stop"
+}
+
+// form is what of a request its answers are written by; an answer outlives the rest.
+type form struct {
+	format  Format
+	wrapped wrappedTools
+}
+
+func (r *Request) form() form { return form{r.Format, r.wrapped} }
+
+// Answer gathers the events of a turn for a client that does not stream. An answer
+// whose job moved starts over with a new one.
+type Answer struct {
+	form
+	text, thinking strings.Builder
+	calls          []call
+	open           bool // the last call is being told
+	end            ending
+}
+
+// NewAnswer returns one of the answers to r.
+func NewAnswer(r *Request) *Answer { return &Answer{form: r.form()} }
 
 // Add takes the turn's next event.
 func (a *Answer) Add(e chat.Event) {
 	switch e.Type {
+	case chat.EventBlockStart:
+		if a.open = isCall(e.Block); a.open {
+			a.calls = append(a.calls, a.begin(e.Block))
+			a.end.calls++
+		}
 	case chat.EventBlockDelta:
 		a.text.WriteString(e.Text)
 		a.thinking.WriteString(e.Thinking)
-	case chat.EventMessageDelta:
-		if e.StopReason != "" {
-			a.stop = e.StopReason
+		if a.open {
+			a.calls[len(a.calls)-1].tell(e.PartialJSON)
 		}
+	case chat.EventBlockStop:
+		a.open = false
+	case chat.EventMessageDelta:
+		a.end.note(e)
 	}
 }
 
-// Completion returns the finished answer.
-func (a *Answer) Completion(h Head, u chat.Usage) Completion {
-	return Completion{
-		ID: h.ID, Object: "chat.completion", Created: h.Created, Model: h.Model, SystemFingerprint: h.Fingerprint,
-		Choices: []Choice{{
-			Message: Message{
-				Role:             "assistant",
-				Content:          a.text.String(),
-				ReasoningContent: a.thinking.String(),
-			},
-			FinishReason: FinishReason(a.stop),
-		}},
-		Usage: UsageOf(u),
+// Choice returns the finished answer. The error is one of Format.Check: the model did
+// not keep to the format, and another try may.
+func (a *Answer) Choice(index int) (Choice, error) {
+	text, err := a.shown()
+	if err != nil {
+		return Choice{}, err
 	}
+	m := Message{Role: "assistant", ReasoningContent: a.thinking.String()}
+	for i := range a.calls {
+		m.ToolCalls = append(m.ToolCalls, a.calls[i].whole())
+	}
+	switch {
+	case a.end.stop == chat.StopRefusal:
+		if text == "" {
+			text = refused
+		}
+		m.Refusal = &text
+	case text != "" || len(m.ToolCalls) == 0:
+		m.Content = &text
+	}
+	return Choice{Index: index, Message: m, FinishReason: a.end.reason()}, nil
+}
+
+// shown returns the text in the form that was asked for.
+func (a *Answer) shown() (string, error) {
+	text, format := a.text.String(), a.format
+	switch {
+	case a.end.formed():
+		return format.Check(text)
+	case format.JSON && a.end.stop != chat.StopRefusal:
+		var c objectCut
+		return c.next(text), nil
+	}
+	return text, nil
 }

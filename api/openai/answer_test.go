@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"maxrelay/api/openai/openaitest"
 	"maxrelay/session/chat"
 )
 
@@ -32,13 +33,44 @@ var counts = chat.Usage{InputTokens: 3, CacheReadTokens: 10, CacheWriteTokens: 2
 
 const wantUsage = `{"prompt_tokens":15,"completion_tokens":4,"total_tokens":19,"prompt_tokens_details":{"cached_tokens":10},"completion_tokens_details":{"reasoning_tokens":1}}`
 
-func stream(include bool, events []chat.Event) string {
-	s := NewStream(head, include)
+// stream is the stream of one answer, checked to be of OpenAI's form.
+func stream(t *testing.T, r *Request, events []chat.Event) string {
+	t.Helper()
+	s := NewStream(head, r)
 	var out []byte
 	for _, e := range events {
-		out = s.Append(out, e)
+		out = s.Choice(0).Append(out, e)
 	}
-	return string(s.Finish(out, counts))
+	out, err := s.Choice(0).Finish(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = s.Finish(out, UsageOf(counts))
+	openaitest.Stream(t, out)
+	return string(out)
+}
+
+// complete is the response of one answer in one piece, likewise checked.
+func complete(t *testing.T, r *Request, events []chat.Event) string {
+	t.Helper()
+	choice, err := gather(r, events).Choice(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(NewCompletion(head, []Choice{choice}, UsageOf(counts)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	openaitest.Validate(t, openaitest.Completion, out)
+	return string(out)
+}
+
+func gather(r *Request, events []chat.Event) *Answer {
+	a := NewAnswer(r)
+	for _, e := range events {
+		a.Add(e)
+	}
+	return a
 }
 
 func TestStreamWritesOneChunkADelta(t *testing.T) {
@@ -62,7 +94,7 @@ func TestStreamWritesOneChunkADelta(t *testing.T) {
 				want.WriteString(open + `{"index":0,"delta":` + delta + "}" + tc.shut + "\n\n")
 			}
 			want.WriteString(tc.last + "data: [DONE]\n\n")
-			if got := stream(tc.include, turn); got != want.String() {
+			if got := stream(t, &Request{IncludeUsage: tc.include}, turn); got != want.String() {
 				t.Errorf("got\n%s\nwant\n%s", got, want.String())
 			}
 		})
@@ -70,17 +102,17 @@ func TestStreamWritesOneChunkADelta(t *testing.T) {
 }
 
 func TestStreamOfASilentAnswerHasRoleAndFinish(t *testing.T) {
-	out := stream(false, []chat.Event{{Type: chat.EventMessageDelta, StopReason: chat.StopRefusal}})
-	if strings.Count(out, "data: ") != 3 || !strings.Contains(out, `"role":"assistant"`) || !strings.Contains(out, `"finish_reason":"content_filter"`) {
+	out := stream(t, &Request{}, []chat.Event{{Type: chat.EventMessageDelta, StopReason: chat.StopMaxTokens}})
+	if strings.Count(out, "data: ") != 3 || !strings.Contains(out, `"role":"assistant"`) || !strings.Contains(out, `"finish_reason":"length"`) {
 		t.Errorf("got %s", out)
 	}
 }
 
 func TestStreamChunksAreJSON(t *testing.T) {
 	odd := Head{ID: "a\"b", Model: "m\u2028\\<&>", Fingerprint: "\x01"}
-	s := NewStream(odd, true)
-	out := s.Append(nil, chat.Event{Type: chat.EventBlockDelta, Text: "\x00\xff</script>", Thinking: "\u2029"})
-	out = s.Finish(out, counts)
+	s := NewStream(odd, &Request{IncludeUsage: true})
+	out := s.Choice(0).Append(nil, chat.Event{Type: chat.EventBlockDelta, Text: "\x00\xff</script>", Thinking: "\u2029"})
+	out = s.Finish(out, UsageOf(counts))
 	for line := range bytes.SplitSeq(bytes.TrimSpace(out), []byte("\n\n")) {
 		line = bytes.TrimPrefix(line, []byte("data: "))
 		var chunk struct{ ID, Model string }
@@ -94,16 +126,9 @@ func TestStreamChunksAreJSON(t *testing.T) {
 }
 
 func TestCompletionIsTheWholeAnswer(t *testing.T) {
-	var a Answer
-	for _, e := range turn {
-		a.Add(e)
-	}
-	got, err := json.Marshal(a.Completion(head, counts))
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := complete(t, &Request{}, turn)
 	want := `{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"claude-sonnet-4","choices":[{"index":0,"message":{"role":"assistant","content":"Hello \"you\"","refusal":null,"reasoning_content":"hm"},"logprobs":null,"finish_reason":"stop"}],"usage":` + wantUsage + `,"system_fingerprint":"fp_1"}`
-	if string(got) != want {
+	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -111,7 +136,7 @@ func TestCompletionIsTheWholeAnswer(t *testing.T) {
 func TestFinishReasons(t *testing.T) {
 	for stop, want := range map[chat.StopReason]string{
 		chat.StopEndTurn: "stop", chat.StopSequence: "stop", chat.StopMaxTokens: "length", chat.StopToolUse: "tool_calls",
-		chat.StopRefusal: "content_filter", "pause_turn": "stop", "": "stop",
+		chat.StopRefusal: "content_filter", chat.StopContextWindow: "length", chat.StopPauseTurn: "length", "new_reason": "stop", "": "stop",
 	} {
 		if got := FinishReason(stop); got != want {
 			t.Errorf("%q: got %q, want %q", stop, got, want)
@@ -152,7 +177,7 @@ func FuzzStringsAreReadLikeEncodingJSON(f *testing.F) {
 }
 
 func BenchmarkStreamChunk(b *testing.B) {
-	s := NewStream(head, true)
+	s := NewStream(head, &Request{IncludeUsage: true}).Choice(0)
 	e := chat.Event{Type: chat.EventBlockDelta, Index: 1, Text: " a token or \"two\"\n"}
 	var buf []byte
 	b.ReportAllocs()

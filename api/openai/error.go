@@ -43,9 +43,12 @@ var failures = map[chat.Code]failure{
 	chat.CodeUpstream:        {status: http.StatusBadGateway, kind: "api_error", code: "worker_failed"},
 	chat.CodeWorkerFailed:    {status: http.StatusBadGateway, kind: "api_error", code: "worker_failed"},
 	chat.CodeAccount:         {status: http.StatusBadGateway, kind: "api_error", code: "account_unavailable"},
+	chat.CodeInvalidOutput:   {status: http.StatusBadGateway, kind: "api_error", code: "invalid_output"},
 	chat.CodeTurnTimeout:     {status: http.StatusGatewayTimeout, kind: "api_error", code: "turn_timeout"},
 	chat.CodeCancelled:       {status: StatusClientClosed, kind: "api_error", code: "cancelled"},
 	chat.CodeInternal:        {status: http.StatusInternalServerError, kind: "api_error", code: "internal_error"},
+	chat.CodeKeyReused:       {status: http.StatusUnprocessableEntity, kind: "invalid_request_error", code: "idempotency_key_reused"},
+	chat.CodeKeyElsewhere:    {status: http.StatusConflict, kind: "conflict_error", code: "idempotency_conflict", heals: 5 * time.Second},
 }
 
 // Failure is an error ready to be sent.

@@ -74,6 +74,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		chat.CodeWorkerFailed:    {502, "api_error", `"worker_failed"`, 0, false},
 		chat.CodeUpstream:        {502, "api_error", `"worker_failed"`, 0, false},
 		chat.CodeAccount:         {502, "api_error", `"account_unavailable"`, 0, false},
+		chat.CodeTurnTimeout:     {504, "api_error", `"turn_timeout"`, 0, false},
 		chat.CodeInternal:        {500, "api_error", `"internal_error"`, 0, false},
 	} {
 		f := FailureOf(fmt.Errorf("wrapped: %w", &chat.Error{Code: code, Message: "m"}))
@@ -94,6 +95,8 @@ func TestRetryAfterIsWholeSecondsRoundedUp(t *testing.T) {
 		{chat.CodeQueueFull, 1200 * time.Millisecond, 2 * time.Second},
 		{chat.CodeQueueFull, time.Millisecond, time.Second},
 		{chat.CodeUsageLimit, time.Hour, time.Hour},
+		{chat.CodeRateLimited, 17 * time.Second, 17 * time.Second},
+		{chat.CodeAccount, time.Minute, 0},
 		{chat.CodeInvalid, time.Minute, 0},
 	} {
 		if got := FailureOf(&chat.Error{Code: tc.code, RetryAfter: tc.told}).RetryAfter; got != tc.want {

@@ -1,9 +1,17 @@
 package openai
 
-import "maxrelay/session/chat"
+import (
+	"regexp"
+	"strings"
 
-func decodeMessage(v value) (chat.Message, error) {
-	members, err := v.members("role", "content", "refusal", "tool_calls", "function_call", "audio")
+	"maxrelay/session/chat"
+)
+
+const roles = "system, developer, user, assistant or tool"
+
+// message reads one message.
+func (r *reader) message(v value) (chat.Message, error) {
+	members, err := v.members("role", "content", "name", "refusal", "tool_calls", "tool_call_id", "function_call", "audio")
 	if err != nil {
 		return chat.Message{}, err
 	}
@@ -11,45 +19,79 @@ func decodeMessage(v value) (chat.Message, error) {
 	if !ok {
 		return chat.Message{}, chat.Invalid(v.at+".role", "is required: %s", roles)
 	}
-	name, err := role.text()
+	kind, err := role.text()
 	if err != nil {
 		return chat.Message{}, err
 	}
-	switch name {
+	name, err := speaker(members)
+	if err != nil {
+		return chat.Message{}, err
+	}
+	switch kind {
 	case "system", "developer":
-		return withContent(v, chat.RoleSystem, members)
+		return r.withContent(v, chat.RoleSystem, inSystem, members)
 	case "user":
-		return withContent(v, chat.RoleUser, members)
+		m, err := r.withContent(v, chat.RoleUser, inUser, members)
+		return named(m, name), err
 	case "assistant":
-		return decodeAssistant(members)
+		return r.assistant(members)
 	case "tool":
-		return chat.Message{}, chat.Invalid(role.at, "tool results are not supported by this server yet")
+		return r.result(v, members)
 	case "function":
 		return chat.Message{}, chat.Invalid(role.at, "function messages are gone from the API: use tools")
 	}
 	return chat.Message{}, chat.Invalid(role.at, "unknown role: it must be %s", roles)
 }
 
-const roles = "system, developer, user or assistant"
-
-func withContent(v value, role chat.Role, members map[string]value) (chat.Message, error) {
+func (r *reader) withContent(v value, role chat.Role, p place, members map[string]value) (chat.Message, error) {
 	content, ok := members["content"]
 	if !ok {
 		return chat.Message{}, chat.Invalid(v.at+".content", "is required: a string or an array of content parts")
 	}
-	blocks, err := decodeContent(content, role)
+	blocks, err := r.content(content, p)
 	return chat.Message{Role: role, Content: blocks}, err
 }
 
-// decodeAssistant reads an earlier answer. Clients send back what they were given, so
-// an answer without content is one that said nothing; a refusal is what it said.
-func decodeAssistant(members map[string]value) (chat.Message, error) {
-	m := chat.Message{Role: chat.RoleAssistant}
-	if calls, ok := members["tool_calls"]; ok && !calls.is('[') {
-		return m, calls.wrong("an array of tool calls")
-	} else if ok && !calls.empty() {
-		return m, chat.Invalid(calls.at, "tool calls are not supported by this server yet")
+// OpenAI's own rule for names.
+var nameForm = regexp.MustCompile(`^[^\s<|\\/>]{1,64}$`)
+
+// speaker returns the name of who speaks, "" for none.
+func speaker(members map[string]value) (string, error) {
+	v, ok := members["name"]
+	if !ok {
+		return "", nil
 	}
+	name, err := v.text()
+	if err == nil && !nameForm.MatchString(name) {
+		err = chat.Invalid(v.at, `must be 1 to 64 characters long, without white space and the characters < > | \ /`)
+	}
+	return name, err
+}
+
+// named tells the model who of several users speaks: in front of the message's own
+// blocks stands a text block <name>alice</name>. The Messages API has no field for it.
+// The other roles have one speaker each, so a name of theirs is not told. A message
+// that says nothing stays one.
+func named(m chat.Message, name string) chat.Message {
+	if name != "" && !silent(m) {
+		m.Content = append([]chat.Block{textBlock("<name>" + name + "</name>")}, m.Content...)
+	}
+	return m
+}
+
+func silent(m chat.Message) bool {
+	for _, b := range m.Content {
+		if b.Type != chat.BlockText || strings.TrimSpace(b.Text) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// assistant reads an earlier answer. Clients send back what they were given, so an
+// answer without content is one that said nothing; a refusal is what it said.
+func (r *reader) assistant(members map[string]value) (chat.Message, error) {
+	m := chat.Message{Role: chat.RoleAssistant}
 	if call, ok := members["function_call"]; ok {
 		return m, chat.Invalid(call.at, "function calls are gone from the API: use tools")
 	}
@@ -57,7 +99,7 @@ func decodeAssistant(members map[string]value) (chat.Message, error) {
 		return m, chat.Invalid(audio.at, "audio is not supported: send the answer's text")
 	}
 	if content, ok := members["content"]; ok {
-		blocks, err := decodeContent(content, m.Role)
+		blocks, err := r.content(content, inAssistant)
 		if err != nil {
 			return m, err
 		}
@@ -70,65 +112,7 @@ func decodeAssistant(members map[string]value) (chat.Message, error) {
 		}
 		m.Content = append(m.Content, textBlock(text))
 	}
-	return m, nil
-}
-
-func decodeContent(v value, role chat.Role) ([]chat.Block, error) {
-	switch {
-	case v.is('"'):
-		return []chat.Block{textBlock(unquote(v.raw))}, nil
-	case v.is('['):
-		return decodeParts(v, role)
-	}
-	return nil, v.wrong("a string or an array of content parts")
-}
-
-func decodeParts(v value, role chat.Role) ([]chat.Block, error) {
-	var blocks []chat.Block
-	for _, part := range v.elements() {
-		text, err := decodePart(part, role)
-		if err != nil {
-			return nil, err
-		}
-		blocks = append(blocks, textBlock(text))
-	}
-	return blocks, nil
-}
-
-func decodePart(v value, role chat.Role) (string, error) {
-	members, err := v.members("type", "text", "refusal")
-	if err != nil {
-		return "", err
-	}
-	kind, ok := members["type"]
-	if !ok {
-		return "", chat.Invalid(v.at+".type", "is required: the kind of content part, like text")
-	}
-	name, err := kind.text()
-	if err != nil {
-		return "", err
-	}
-	switch {
-	case name == "text", name == "refusal" && role == chat.RoleAssistant:
-		return partText(v, members, name)
-	case name == "refusal":
-		return "", chat.Invalid(kind.at, "only assistant messages can hold a refusal")
-	case name == "input_audio":
-		return "", chat.Invalid(kind.at, "audio is not supported: the models read text")
-	case name == "image_url", name == "image", name == "file":
-		return "", chat.Invalid(kind.at, "images and files are not supported by this server yet: send text")
-	}
-	return "", chat.Invalid(kind.at, "unknown kind of content part: it must be text")
-}
-
-func partText(v value, members map[string]value, name string) (string, error) {
-	text, ok := members[name]
-	if !ok {
-		return "", chat.Invalid(v.at+"."+name, "is required in a part of the type %s", name)
-	}
-	return text.text()
-}
-
-func textBlock(text string) chat.Block {
-	return chat.Block{Type: chat.BlockText, Text: text}
+	calls, err := decodeCalls(members)
+	m.Content = append(m.Content, calls...)
+	return m, err
 }

@@ -13,35 +13,25 @@ type param struct {
 	check func(value) error
 }
 
-// tuning lists the parameters that shape an answer and are checked but not applied,
-// by name. A client learns of each from a response header.
-var tuning = []param{
+// unapplied lists the parameters that are checked but not applied, since the models
+// have no such knob. A client learns of each from a response header.
+var unapplied = []param{
 	{"frequency_penalty", between(-2, 2)},
 	{"logit_bias", object},
-	{"max_completion_tokens", atLeastOne},
-	{"max_tokens", atLeastOne},
 	{"prediction", object},
 	{"presence_penalty", between(-2, 2)},
-	{"reasoning_effort", oneOf("none", "minimal", "low", "medium", "high", "xhigh", "max")},
 	{"seed", whole},
-	{"stop", stops},
-	{"temperature", between(0, 2)},
-	{"top_p", between(0, 2)},
 	{"verbosity", oneOf("low", "medium", "high")},
 	{"web_search_options", object},
 }
 
-func (d *decoder) ignored() []string {
-	var names []string
-	for _, p := range tuning {
-		v, ok := d.members[p.name]
-		if !ok || v.is('[') && v.empty() {
-			continue
+func (d *decoder) checkUnapplied() {
+	for _, p := range unapplied {
+		if v, ok := d.members[p.name]; ok {
+			d.fail(p.check(v))
+			d.ignore(p.name)
 		}
-		d.fail(p.check(v))
-		names = append(names, p.name)
 	}
-	return names
 }
 
 // refusals lists the parameters whose effect a client would miss: what cannot be done
@@ -52,11 +42,6 @@ var refusals = []param{
 	{"functions", never("is gone from the API: use tools")},
 	{"logprobs", logprobs},
 	{"modalities", modalities},
-	{"n", answers},
-	{"parallel_tool_calls", boolean},
-	{"response_format", responseFormat},
-	{"tool_choice", toolChoice},
-	{"tools", tools},
 	{"top_logprobs", func(value) error { return noLogprobs() }},
 }
 
@@ -74,29 +59,21 @@ func never(words string) func(value) error {
 
 func between(low, high float64) func(value) error {
 	return func(v value) error {
-		f, err := v.number()
-		if err == nil && (f < low || f > high) {
-			return chat.Invalid(v.at, "must be between %g and %g", low, high)
-		}
+		_, err := v.within(low, high)
 		return err
 	}
 }
 
-func atLeastOne(v value) error {
-	n, err := v.whole()
-	if err == nil && n < 1 {
-		return chat.Invalid(v.at, "must be at least 1")
+func (v value) within(low, high float64) (float64, error) {
+	f, err := v.number()
+	if err == nil && (f < low || f > high) {
+		return 0, chat.Invalid(v.at, "must be between %g and %g", low, high)
 	}
-	return err
+	return f, err
 }
 
 func whole(v value) error {
 	_, err := v.whole()
-	return err
-}
-
-func boolean(v value) error {
-	_, err := v.flag()
 	return err
 }
 
@@ -109,41 +86,17 @@ func object(v value) error {
 
 func oneOf(names ...string) func(value) error {
 	return func(v value) error {
-		name, err := v.text()
-		if err == nil && !slices.Contains(names, name) {
-			return chat.Invalid(v.at, "must be one of %s", strings.Join(names, ", "))
-		}
+		_, err := v.among(names...)
 		return err
 	}
 }
 
-// maxStops is OpenAI's bound on the number of stop sequences.
-const maxStops = 4
-
-func stops(v value) error {
-	if v.is('"') {
-		return stop(v)
+func (v value) among(names ...string) (string, error) {
+	name, err := v.text()
+	if err == nil && !slices.Contains(names, name) {
+		return "", chat.Invalid(v.at, "must be one of %s", strings.Join(names, ", "))
 	}
-	if !v.is('[') {
-		return v.wrong("a string or an array of strings")
-	}
-	for i, s := range v.elements() {
-		if i == maxStops {
-			return chat.Invalid(v.at, "must hold at most %d stop sequences", maxStops)
-		}
-		if err := stop(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func stop(v value) error {
-	s, err := v.text()
-	if err == nil && s == "" {
-		return chat.Invalid(v.at, "must not be empty")
-	}
-	return err
+	return name, err
 }
 
 func logprobs(v value) error {
@@ -170,54 +123,18 @@ func modalities(v value) error {
 	return nil
 }
 
-// maxAnswers is the largest n there will ever be.
+// maxAnswers is the largest n.
 const maxAnswers = 8
 
-func answers(v value) error {
-	n, err := v.whole()
-	switch {
-	case err != nil:
-		return err
-	case n < 1 || n > maxAnswers:
-		return chat.Invalid(v.at, "must be between 1 and %d", maxAnswers)
-	case n > 1:
-		return chat.Invalid(v.at, "more than one answer a request is not supported by this server yet: send the request %d times", n)
-	}
-	return nil
-}
-
-func responseFormat(v value) error {
-	members, err := v.members("type")
-	if err != nil {
-		return err
-	}
-	kind, ok := members["type"]
+func (d *decoder) answers() int {
+	v, ok := d.members["n"]
 	if !ok {
-		return chat.Invalid(v.at+".type", "is required: text")
+		return 1
 	}
-	name, err := kind.text()
-	if err == nil && name != "text" {
-		return chat.Invalid(kind.at, "must be text: other formats are not supported by this server yet")
+	n, err := v.whole()
+	if err == nil && (n < 1 || n > maxAnswers) {
+		err = chat.Invalid(v.at, "must be between 1 and %d", maxAnswers)
 	}
-	return err
-}
-
-func tools(v value) error {
-	if !v.is('[') {
-		return v.wrong("an array of tools")
-	}
-	if !v.empty() {
-		return chat.Invalid(v.at, "tools are not supported by this server yet")
-	}
-	return nil
-}
-
-// toolChoice is checked as for a request without tools, since tools is refused.
-func toolChoice(v value) error {
-	if v.is('"') {
-		if name := unquote(v.raw); name == "none" || name == "auto" {
-			return nil
-		}
-	}
-	return chat.Invalid(v.at, "must be none or auto in a request without tools")
+	d.fail(err)
+	return int(n)
 }

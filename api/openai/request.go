@@ -21,8 +21,16 @@ type Request struct {
 	// prompt are empty and vanish in chat.Canonical.
 	Messages []chat.Message
 
+	N          int // independent answers, 1 to 8
+	Tools      []chat.Tool
+	ToolChoice chat.ToolChoice
+	Params     chat.Params
+	Format     Format
+
 	// Ignored names the parameters that were given and are not applied, sorted.
 	Ignored []string
+
+	wrapped wrappedTools
 }
 
 // Decode reads the body of POST /v1/chat/completions. Its errors are of type
@@ -45,20 +53,33 @@ func Decode(body []byte) (*Request, error) {
 		Stream:       d.flag("stream"),
 		IncludeUsage: d.includeUsage(),
 		User:         d.user(),
+		N:            d.answers(),
 	}
 	d.refuse()
-	r.Ignored = d.ignored()
+	d.checkUnapplied()
+	tools := d.tools()
+	r.Tools, r.ToolChoice = d.toolChoice(tools)
+	r.Format, r.Params.Schema = d.format()
+	d.sampling(&r.Params, r.ToolChoice)
 	r.System, r.Messages = d.messages()
 	if d.err != nil {
 		return nil, d.err
 	}
+	r.System = r.Format.instruct(r.System)
+	r.wrapped = tools.wrapped
+	r.wrapped.wrapCalls(r.Messages)
+	slices.Sort(d.ignored)
+	r.Ignored = d.ignored
 	return r, nil
 }
 
 // acted has the name of every member that is read.
 var acted = func() []string {
-	names := []string{"messages", "model", "safety_identifier", "stream", "stream_options", "user"}
-	for _, p := range slices.Concat(tuning, refusals) {
+	names := []string{
+		"max_completion_tokens", "max_tokens", "messages", "model", "n", "parallel_tool_calls", "reasoning_effort", "response_format",
+		"safety_identifier", "stop", "stream", "stream_options", "temperature", "tool_choice", "tools", "top_p", "user",
+	}
+	for _, p := range slices.Concat(unapplied, refusals) {
 		names = append(names, p.name)
 	}
 	return names
@@ -68,6 +89,7 @@ var acted = func() []string {
 // after it does not count.
 type decoder struct {
 	members map[string]value
+	ignored []string
 	err     error
 }
 
@@ -75,6 +97,12 @@ func (d *decoder) fail(err error) {
 	d.err = cmp.Or(d.err, err)
 }
 
+// ignore lists a parameter as given and not applied, once.
+func (d *decoder) ignore(name string) {
+	if !slices.Contains(d.ignored, name) {
+		d.ignored = append(d.ignored, name)
+	}
+}
 func (d *decoder) flag(name string) bool {
 	v, ok := d.members[name]
 	if !ok {
@@ -145,8 +173,9 @@ func (d *decoder) messages() (string, []chat.Message) {
 	var messages []chat.Message
 	var system []string
 	begun := false
+	var r reader
 	for _, v := range list.elements() {
-		m, err := decodeMessage(v)
+		m, err := r.message(v)
 		if err != nil {
 			d.fail(err)
 			return "", nil

@@ -3,23 +3,23 @@ package openai
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"maxrelay/session/chat"
 )
 
-// Stream writes a turn's events as server-sent events, one chat.completion.chunk a
-// delta. It runs once per token of every open stream, so what the chunks of one
-// stream have in common is encoded once and the rest appended by hand.
+// Stream writes the answers to one request as server-sent events, one
+// chat.completion.chunk a delta. It runs once per token of every open stream, so what
+// the chunks of one stream have in common is encoded once and the rest appended by
+// hand.
 type Stream struct {
-	open, shut string // a chunk up to its choices' delta, and from there on
-	include    bool
-	head       string // a chunk up to its choices
-	begun      bool   // the role went out
-	stop       chat.StopReason
+	head    string // a chunk up to its choices
+	include bool
+	choices []ChoiceStream
 }
 
-// NewStream returns the encoder of one answer.
-func NewStream(h Head, includeUsage bool) *Stream {
+// NewStream returns the encoder of the answers to r.
+func NewStream(h Head, r *Request) *Stream {
 	b := appendString([]byte(`data: {"id":`), h.ID)
 	b = append(b, `,"object":"chat.completion.chunk","created":`...)
 	b = strconv.AppendInt(b, h.Created, 10)
@@ -27,53 +27,107 @@ func NewStream(h Head, includeUsage bool) *Stream {
 	b = appendString(b, h.Model)
 	b = append(b, `,"system_fingerprint":`...)
 	b = appendString(b, h.Fingerprint)
-	s := &Stream{head: string(b), include: includeUsage}
-	s.open = s.head + `,"choices":[{"index":0,"delta":`
-	s.shut = `}]}` + "\n\n"
-	if includeUsage {
-		s.shut = `}],"usage":null}` + "\n\n"
+	s := &Stream{head: string(b), include: r.IncludeUsage, choices: make([]ChoiceStream, max(1, r.N))}
+	shut := `}]}` + "\n\n"
+	if s.include {
+		shut = `}],"usage":null}` + "\n\n"
+	}
+	for i := range s.choices {
+		open := s.head + `,"choices":[{"index":` + strconv.Itoa(i) + `,"delta":`
+		s.choices[i] = ChoiceStream{form: r.form(), open: open, shut: shut}
 	}
 	return s
 }
 
-// Begun reports whether any chunk was written.
-func (s *Stream) Begun() bool { return s.begun }
+// Choice returns the encoder of the answer with that index. The chunks of several
+// answers may follow one another in any order.
+func (s *Stream) Choice(index int) *ChoiceStream { return &s.choices[index] }
 
-// Append appends the chunks for the turn's next event; many events have none.
-func (s *Stream) Append(dst []byte, e chat.Event) []byte {
-	switch e.Type {
-	case chat.EventBlockDelta:
-		if e.Thinking != "" {
-			dst = s.delta(dst, `{"reasoning_content":`, e.Thinking)
-		}
-		if e.Text != "" {
-			dst = s.delta(dst, `{"content":`, e.Text)
-		}
-	case chat.EventMessageDelta:
-		if e.StopReason != "" {
-			s.stop = e.StopReason
-		}
-	}
-	return dst
-}
-
-// Finish appends the chunk with the finish reason, the usage if it was asked for, and
-// the end mark. It is apart from the events because a turn has succeeded only when
-// the worker says so.
-func (s *Stream) Finish(dst []byte, u chat.Usage) []byte {
-	dst = s.role(dst)
-	dst = append(append(dst, s.open...), `{},"logprobs":null,"finish_reason":`...)
-	dst = appendString(dst, FinishReason(s.stop))
-	dst = append(dst, s.shut...)
+// Finish appends, when all answers are finished, the usage if it was asked for, and the
+// end mark.
+func (s *Stream) Finish(dst []byte, u Usage) []byte {
 	if s.include {
-		usage, _ := json.Marshal(UsageOf(u)) // ints only
+		usage, _ := json.Marshal(u) // ints only
 		dst = append(append(dst, s.head...), `,"choices":[],"usage":`...)
 		dst = append(append(dst, usage...), "}\n\n"...)
 	}
 	return append(dst, "data: [DONE]\n\n"...)
 }
 
-func (s *Stream) delta(dst []byte, key, text string) []byte {
+// ChoiceStream writes one answer of a stream.
+type ChoiceStream struct {
+	form
+	open, shut string // a chunk up to its choice's delta, and from there on
+	begun      bool   // the role went out
+	end        ending
+
+	call    call // the last one
+	calling bool // it is being told
+
+	cut  objectCut       // of the format json_object
+	said strings.Builder // the text, where its format is to be checked
+}
+
+// Begun reports whether any chunk was written.
+func (s *ChoiceStream) Begun() bool { return s.begun }
+
+// Append appends the chunks for the turn's next event; many events have none.
+func (s *ChoiceStream) Append(dst []byte, e chat.Event) []byte {
+	switch e.Type {
+	case chat.EventBlockStart:
+		if isCall(e.Block) {
+			return s.beginCall(s.endCall(dst), e.Block)
+		}
+	case chat.EventBlockDelta:
+		if e.Thinking != "" {
+			dst = s.delta(dst, `{"reasoning_content":`, e.Thinking)
+		}
+		if e.Text != "" {
+			dst = s.text(dst, e.Text)
+		}
+		if e.PartialJSON != "" && s.calling {
+			dst = s.arguments(dst, e.PartialJSON)
+		}
+	case chat.EventBlockStop:
+		return s.endCall(dst)
+	case chat.EventMessageDelta:
+		s.end.note(e)
+	}
+	return dst
+}
+
+// Finish appends the chunk with the finish reason. It is apart from the events because
+// a turn has succeeded only when the worker says so. The error is one of Format.Check:
+// what was shown does not keep to the format.
+func (s *ChoiceStream) Finish(dst []byte) ([]byte, error) {
+	if s.format.Checked() && s.end.formed() {
+		if _, err := s.format.Check(s.said.String()); err != nil {
+			return dst, err
+		}
+	}
+	dst = s.role(s.endCall(dst))
+	if s.end.stop == chat.StopRefusal {
+		dst = s.delta(dst, `{"refusal":`, refused)
+	}
+	dst = append(append(dst, s.open...), `{},"logprobs":null,"finish_reason":`...)
+	dst = appendString(dst, s.end.reason())
+	return append(dst, s.shut...), nil
+}
+
+// text appends what of a piece of text is to be shown.
+func (s *ChoiceStream) text(dst []byte, piece string) []byte {
+	if s.format.Checked() {
+		s.said.WriteString(piece)
+		if s.format.JSON {
+			if piece = s.cut.next(piece); piece == "" {
+				return dst
+			}
+		}
+	}
+	return s.delta(dst, `{"content":`, piece)
+}
+
+func (s *ChoiceStream) delta(dst []byte, key, text string) []byte {
 	dst = s.role(dst)
 	dst = append(append(dst, s.open...), key...)
 	dst = appendString(dst, text)
@@ -82,7 +136,7 @@ func (s *Stream) delta(dst []byte, key, text string) []byte {
 }
 
 // role appends the first chunk, once.
-func (s *Stream) role(dst []byte) []byte {
+func (s *ChoiceStream) role(dst []byte) []byte {
 	if s.begun {
 		return dst
 	}

@@ -1,0 +1,119 @@
+package openai
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"maxrelay/session/chat"
+)
+
+// latestDraft is what a schema is held to that names no other.
+const latestDraft = "https://json-schema.org/draft/2020-12/schema"
+
+// lawful holds a tool's schema to the vocabulary of JSON Schema 2020-12. Claude Code
+// 2.1.330 does so too, and leaves out a tool that breaks it without an error, so the
+// client is told here. Of a schema of another draft only properties and required count:
+// the CLI looks at no more, and a wrong one costs all tools. This is much cheaper than
+// compiling the schemas of every request.
+func (v value) lawful() error {
+	members, err := v.members("$schema", "properties", "required")
+	if err != nil {
+		return err
+	}
+	for _, keyword := range []string{"properties", "required"} {
+		if member, ok := members[keyword]; ok && !vocabulary[keyword].holds(member) {
+			return chat.Invalid(member.at, "must be %s", vocabulary[keyword].want)
+		}
+	}
+	if draft := members["$schema"]; draft.is('"') && strings.TrimSuffix(unquote(draft.raw), "#") != latestDraft {
+		return nil
+	}
+	if keyword, want := v.unlawful(); keyword != "" {
+		return chat.Invalid(v.at, "must be a JSON Schema (draft 2020-12), in which %s is %s", keyword, want)
+	}
+	return nil
+}
+
+// unlawful returns the first keyword, in this schema or one in it, with a value that it
+// cannot have, and what it can have.
+func (v value) unlawful() (keyword, want string) {
+	for key, member := range v.pairs() {
+		if rule, ok := vocabulary[key]; ok && !rule.holds(member) {
+			return key, rule.want
+		}
+		for schema := range member.schemas(key) {
+			if !schema.is('{') && !schema.is('t') && !schema.is('f') {
+				return key, "made of schemas, each an object or true or false"
+			}
+			if keyword, want := schema.unlawful(); keyword != "" {
+				return keyword, want
+			}
+		}
+	}
+	return "", ""
+}
+
+// rule is what a keyword's value can be.
+type rule struct {
+	want  string
+	holds func(value) bool
+}
+
+var (
+	aText     = rule{"a string", func(v value) bool { return v.is('"') }}
+	aFlag     = rule{"true or false", func(v value) bool { return v.is('t') || v.is('f') }}
+	aNumber   = rule{"a number", func(v value) bool { _, err := v.number(); return err == nil }}
+	aStep     = rule{"a number above 0", func(v value) bool { f, err := v.number(); return err == nil && f > 0 }}
+	aCount    = rule{"a whole number, 0 or more", isCount}
+	aList     = rule{"an array", func(v value) bool { return v.is('[') }}
+	names     = rule{"an array of different strings", distinctStrings}
+	typeNames = rule{"the name of a type, or an array of different ones", isType}
+	oneOrMore = rule{"an array of at least one schema", func(v value) bool { return v.is('[') && !v.empty() }}
+	byName    = rule{"an object of schemas", func(v value) bool { return v.is('{') }}
+	aSchema   = rule{"a schema, an object or true or false", func(v value) bool { return v.is('{') || v.is('t') || v.is('f') }}
+)
+
+var vocabulary = map[string]rule{
+	"$anchor": aText, "$comment": aText, "$dynamicAnchor": aText, "$dynamicRef": aText, "$id": aText, "$ref": aText,
+	"contentEncoding": aText, "contentMediaType": aText, "description": aText, "format": aText, "pattern": aText, "title": aText,
+	"deprecated": aFlag, "readOnly": aFlag, "uniqueItems": aFlag, "writeOnly": aFlag,
+	"exclusiveMaximum": aNumber, "exclusiveMinimum": aNumber, "maximum": aNumber, "minimum": aNumber, "multipleOf": aStep,
+	"maxContains": aCount, "maxItems": aCount, "maxLength": aCount, "maxProperties": aCount,
+	"minContains": aCount, "minItems": aCount, "minLength": aCount, "minProperties": aCount,
+	"enum": aList, "examples": aList, "required": names, "type": typeNames,
+	"allOf": oneOrMore, "anyOf": oneOrMore, "oneOf": oneOrMore, "prefixItems": oneOrMore,
+	"$defs": byName, "definitions": byName, "dependentSchemas": byName, "patternProperties": byName, "properties": byName,
+	"additionalProperties": aSchema, "contains": aSchema, "else": aSchema, "if": aSchema, "items": aSchema, "not": aSchema,
+	"propertyNames": aSchema, "then": aSchema, "unevaluatedItems": aSchema, "unevaluatedProperties": aSchema,
+}
+
+func isCount(v value) bool {
+	f, err := v.number()
+	return err == nil && f >= 0 && f == math.Trunc(f)
+}
+
+func distinctStrings(v value) bool {
+	seen := make(map[string]bool)
+	for _, e := range v.elements() {
+		if !e.is('"') || seen[unquote(e.raw)] {
+			return false
+		}
+		seen[unquote(e.raw)] = true
+	}
+	return v.is('[')
+}
+
+var simpleTypes = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
+
+func isType(v value) bool {
+	if v.is('"') {
+		return slices.Contains(simpleTypes, unquote(v.raw))
+	}
+	for _, e := range v.elements() {
+		if !e.is('"') || !slices.Contains(simpleTypes, unquote(e.raw)) {
+			return false
+		}
+	}
+	return distinctStrings(v) && !v.empty()
+}

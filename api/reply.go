@@ -1,0 +1,225 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"maxrelay/api/openai"
+	"maxrelay/queue"
+	"maxrelay/session/chat"
+)
+
+// reply is the response to an admitted question: the answers that were asked for, each
+// made by a job of its own. It belongs to the goroutine of the request.
+type reply struct {
+	server *Server
+	x      *exchange
+	q      *question
+	method string
+	turns  []*turn
+	closed bool // the client was told how it ended, or was given up
+
+	arrivals chan arrival   // of the pumps
+	pumps    sync.WaitGroup // one for each turn, when there are several
+}
+
+// answer runs the admitted question and records it, whatever happens.
+func (s *Server) answer(x *exchange, r *http.Request, q *question) {
+	p := &reply{server: s, x: x, q: q, method: r.Method, arrivals: make(chan arrival)}
+	defer p.record(r.Context())
+	if err := p.submit(r.Context()); err != nil {
+		p.fail(err)
+		p.settle(r.Context())
+		return
+	}
+	defer p.settle(r.Context())
+	ctx, cancel := context.WithCancel(r.Context())
+	defer p.pumps.Wait()
+	defer cancel()
+	if q.asked.Stream {
+		s.stream(ctx, p)
+	} else {
+		s.whole(ctx, p)
+	}
+}
+
+// submit gives the queue one job for each answer.
+func (p *reply) submit(ctx context.Context) error {
+	for i := range max(1, p.q.asked.N) {
+		t := &turn{reply: p, index: i, resume: make(chan struct{})}
+		p.turns = append(p.turns, t)
+		if err := t.submit(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arrival is what one wait brought to one of the answers.
+type arrival struct {
+	turn *turn
+	step step
+	err  error
+}
+
+// pump lets the turns wait side by side, when there are several. Between an arrival
+// and the turn's resume the turn is the reply's.
+func (p *reply) pump(ctx context.Context) {
+	if len(p.turns) == 1 {
+		return
+	}
+	for _, t := range p.turns {
+		p.pumps.Go(func() { t.pump(ctx) })
+	}
+}
+
+func (t *turn) pump(ctx context.Context) {
+	for {
+		step, err := t.next(ctx)
+		select {
+		case t.reply.arrivals <- arrival{t, step, err}:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-t.resume:
+			if t.ended() {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// nextBefore waits for the next events of any answer, and gives errSilence at the
+// deadline.
+func (p *reply) nextBefore(ctx context.Context, deadline time.Time) arrival {
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errSilence)
+	defer cancel()
+	if len(p.turns) == 1 {
+		step, err := p.turns[0].next(ctx)
+		return arrival{p.turns[0], step, err}
+	}
+	select {
+	case a := <-p.arrivals:
+		return a
+	case <-ctx.Done():
+		return arrival{err: context.Cause(ctx)}
+	}
+}
+
+// goOn lets an answer's pump wait for more.
+func (p *reply) goOn(ctx context.Context, t *turn) {
+	if len(p.turns) == 1 {
+		return
+	}
+	select {
+	case t.resume <- struct{}{}:
+	case <-ctx.Done():
+	}
+}
+
+// head is what the answer's parts have in common.
+func (p *reply) head() openai.Head {
+	return openai.Head{
+		ID:          "chatcmpl-" + rand.Text(),
+		Created:     p.x.start.Unix(),
+		Model:       p.q.asked.Model,
+		Fingerprint: "fp_maxrelay",
+	}
+}
+
+// usage is what the client is told of the cost.
+func (p *reply) usage() openai.Usage {
+	all := make([]chat.Usage, len(p.turns))
+	for i, t := range p.turns {
+		all[i] = t.usage()
+	}
+	return openai.UsageOf(all...)
+}
+
+// headers tells how the first answer was come by, as far as that is known.
+func (p *reply) headers(h http.Header) {
+	if len(p.turns) == 0 || p.turns[0].attempt == 0 {
+		return
+	}
+	t := p.turns[0]
+	h.Set("X-Maxrelay-Worker", t.worker)
+	h.Set("X-Maxrelay-Queue-Ms", strconv.FormatInt(t.waited.Milliseconds(), 10))
+	if t.session != "" {
+		h.Set("X-Maxrelay-Session", string(t.session))
+	}
+}
+
+// fail tells the client what went wrong in the one way that is left. Who does not read
+// is told nothing: a write would wait for them.
+func (p *reply) fail(err error) {
+	p.closed = true
+	if errors.Is(err, queue.ErrSlowClient) {
+		p.drop()
+		return
+	}
+	p.headers(p.x.Header())
+	f := openai.Failure{}
+	if p.x.streamed {
+		f = p.x.failStream(err)
+	} else {
+		f = p.x.fail(err)
+	}
+	if f.Status >= http.StatusInternalServerError {
+		p.logFailure(err)
+	}
+}
+
+func (p *reply) logFailure(err error) {
+	e := p.server.log.Warn().Err(err).Str("request", p.x.label)
+	for _, t := range p.turns {
+		e.Str("worker", t.workerID).Int("attempt", t.attempt)
+	}
+	e.Msg("turn failed")
+}
+
+// drop gives the client up.
+func (p *reply) drop() {
+	p.closed = true
+	p.x.code = string(chat.CodeCancelled)
+}
+
+// settle ends the jobs that have not ended, and waits a moment for their last words, in
+// which the workers tell what was used.
+func (p *reply) settle(ctx context.Context) {
+	for _, t := range p.turns {
+		if t.call == nil {
+			continue
+		}
+		defer t.call.Close()
+		if !t.ended() {
+			t.call.Cancel()
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
+	defer cancel()
+	for _, t := range p.turns {
+		if t.call != nil {
+			t.settle(ctx)
+		}
+	}
+}
+
+// settleWait is a little longer than an owner waits for a cancelled attempt.
+const settleWait = 6 * time.Second
+
+func (t *turn) settle(ctx context.Context) {
+	for !t.ended() {
+		if _, err := t.next(ctx); err != nil {
+			t.reply.server.log.Debug().Err(err).Str("request", t.reply.x.label).Msg("cancelled turn has no end")
+			return
+		}
+	}
+}
