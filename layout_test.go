@@ -27,12 +27,13 @@ var arrows = map[string]struct {
 	leaf    bool // nothing but the standard library
 }{
 	"cmd":                   {imports: []string{"api", "worker", "queue", "session", "stats"}},
-	"api":                   {imports: []string{"queue", "stats", "session/chat"}},
+	"api":                   {imports: []string{"queue", "stats", "session/chat", "session/picture"}},
 	"worker":                {imports: []string{"queue", "session", "session/chat"}},
 	"queue":                 {},
 	"stats":                 {imports: []string{"session/chat"}},
-	"session":               {imports: []string{"session/chat"}},
+	"session":               {imports: []string{"session/chat", "session/picture"}},
 	"session/chat":          {leaf: true},
+	"session/picture":       {},
 	"session/anthropictest": {leaf: true},
 	"session/selftest":      {imports: []string{"session", "session/chat", "session/anthropictest"}},
 	"session/claudetest":    {imports: []string{"session/chat", "session/anthropictest"}},

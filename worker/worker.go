@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"maxrelay/queue"
@@ -55,6 +56,11 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
+	if vet := cfg.Session.Vet; vet != nil { // before any caller's text can get here
+		if err := vet(ctx, identity.Version); err != nil {
+			return nil, err
+		}
+	}
 	w := &Worker{log: log, ready: make(chan struct{})}
 	w.describe(identity)
 	if cfg.Slots == 0 {
@@ -88,6 +94,9 @@ func (w *Worker) ID() string { return w.queue.ID() }
 
 // Stats counts the CLI processes.
 func (w *Worker) Stats() session.Stats { return w.pool.Stats() }
+
+// Metrics tells of the CLI processes and their turns.
+func (w *Worker) Metrics() prometheus.Collector { return session.Collector{Pool: w.pool} }
 
 // Drain takes no more jobs and waits for the running turns until ctx ends.
 func (w *Worker) Drain(ctx context.Context) error { return w.queue.Drain(ctx) }
@@ -189,11 +198,13 @@ func (w *Worker) end(out chat.Outcome) queue.End {
 
 // retry says which failures another attempt may heal: elsewhere, where this worker's
 // account is the trouble; anew, where its process was; later, where the upstream is. A
-// code that is not here fails the job. A plain rate limit is the client's to wait for.
+// code that is not here fails the job: the request is wrong, or it is the client's to
+// wait for, as with a plain rate limit.
 var retry = map[chat.Code]queue.RetryKind{
 	chat.CodeWorkerFailed: queue.RetryAnew,
-	chat.CodeAccount:      queue.RetryElsewhere,
+	chat.CodeAccount:      queue.RetryElsewhere, // also for want of credit: another account may have it
 	chat.CodeUsageLimit:   queue.RetryElsewhere,
 	chat.CodeUpstream:     queue.RetryLater,
 	chat.CodeOverloaded:   queue.RetryLater,
+	chat.CodeQueueFull:    queue.RetryLater, // no process came free
 }

@@ -205,11 +205,20 @@ func TestWhatHappensToAFailedTurn(t *testing.T) {
 		attempts int
 	}{
 		{"[[crash]]", chat.CodeWorkerFailed, 3}, // each attempt with a process of its own
+		{"[[garbage]]", chat.CodeWorkerFailed, 3},
+		{"[[status 500]]", chat.CodeUpstream, 3},
+		{"[[status 503]]", chat.CodeOverloaded, 3},
 		{"[[status 529]]", chat.CodeOverloaded, 3},
+		{"[[lost]]", chat.CodeUpstream, 3},
+		{"[[lost after 0]]", chat.CodeUpstream, 3},
 		{"[[status 400]]", chat.CodeInvalid, 1},
+		{"[[status 404]]", chat.CodeModelNotFound, 1},
+		{"[[status 413]]", chat.CodeTooLarge, 1},
 		{"[[status 429]]", chat.CodeRateLimited, 1},
 		{"[[status 401]]", chat.CodeAccount, 1}, // there is no other worker
+		{"[[status 403]]", chat.CodeAccount, 1},
 		{"[[limit 3600]]", chat.CodeUsageLimit, 1},
+		{"[[limit-text]]", chat.CodeUsageLimit, 1},
 	} {
 		t.Run(tc.text, func(t *testing.T) {
 			t.Parallel()
@@ -220,6 +229,18 @@ func TestWhatHappensToAFailedTurn(t *testing.T) {
 				t.Errorf("got %+v (%v), want %s after %d attempts", s, s.outcome.Error, tc.code, tc.attempts)
 			}
 		})
+	}
+}
+
+func TestAFailureOfAnAccountIsTriedWithAnother(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.join(worker.Config{Name: "a"})
+	f.join(worker.Config{Name: "b"})
+	for _, text := range []string{"[[limit 3600]]", "[[status 401]]"} { // which both refuse
+		if s := f.ask(text); s.outcome.Error == nil || s.attempt != 2 {
+			t.Errorf("%s: %+v, want one attempt on each", text, s)
+		}
 	}
 }
 

@@ -30,7 +30,9 @@ type Config struct {
 	Models  map[string]string `koanf:"models"` // id a client asks for → model the CLI runs
 	Queue   QueueConfig       `koanf:"queue"`
 	NATS    NATSConfig        `koanf:"nats"`
+	Cache   CacheConfig       `koanf:"cache"`
 	Worker  WorkerConfig      `koanf:"worker"`
+	Metrics MetricsConfig     `koanf:"metrics"`
 	Log     LogConfig         `koanf:"log"`
 }
 
@@ -63,13 +65,19 @@ type NATSConfig struct {
 	Credentials string `koanf:"credentials" secret:"all"`
 }
 
+// CacheConfig is how prompts use the upstream's cache.
+type CacheConfig struct {
+	TTL       string `koanf:"ttl" oneof:"5m 1h"`
+	MinTokens int    `koanf:"min_tokens"` // 0: every prompt is cached
+}
+
 // WorkerConfig bounds what this machine runs.
 type WorkerConfig struct {
 	Name              string        `koanf:"name"` // LoadConfig fills in the host's name
 	Pools             []string      `koanf:"pools"`
 	Slots             int           `koanf:"slots"`                // 0: as many as MemoryLimit has room for
 	MaxSessions       int           `koanf:"max_sessions"`         // 0: as many as slots
-	MaxSessionsPerKey int           `koanf:"max_sessions_per_key"` // 0: half of MaxSessions
+	MaxSessionsPerKey int           `koanf:"max_sessions_per_key"` // idle ones; 0: half of MaxSessions
 	MemoryLimit       Memory        `koanf:"memory_limit"`
 	IdleTTL           time.Duration `koanf:"idle_ttl"`
 	Spares            int           `koanf:"spares"`
@@ -87,6 +95,11 @@ type CLIConfig struct {
 	FirstByteTimeout time.Duration     `koanf:"first_byte_timeout"`
 	IdleTimeout      time.Duration     `koanf:"idle_timeout"`
 	TurnTimeout      time.Duration     `koanf:"turn_timeout"`
+}
+
+// MetricsConfig says where metrics are shown.
+type MetricsConfig struct {
+	Address string `koanf:"address"` // "": by the HTTP server, to this machine only
 }
 
 // LogConfig is what is logged, and in which form.
@@ -108,7 +121,8 @@ func defaultConfig() Config {
 			MaxWaitingPerKey: 256,
 			MaxAttempts:      3,
 		},
-		NATS: NATSConfig{Listen: "127.0.0.1:4222"},
+		NATS:  NATSConfig{Listen: "127.0.0.1:4222"},
+		Cache: CacheConfig{TTL: "5m", MinTokens: 1024},
 		Worker: WorkerConfig{
 			Pools:        []string{"default"},
 			MemoryLimit:  Memory{Percent: 60},

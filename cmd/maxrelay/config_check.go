@@ -52,6 +52,7 @@ func (c Config) check(from origins) error {
 	text("data_dir", c.DataDir, checkGiven)
 	text("nats.url", c.NATS.URL, checkBrokers)
 	text("nats.listen", c.NATS.Listen, checkListen)
+	text("metrics.address", c.Metrics.Address, checkListen)
 	text("worker.cli.path", c.Worker.CLI.Path, checkGiven)
 	for _, id := range slices.Sorted(maps.Keys(c.Models)) {
 		text(entryName("models", id), id, checkWord)

@@ -88,7 +88,7 @@ func (f *findings) examineCLI(ctx context.Context, cfg Config) {
 	}
 	f.ok("claude CLI %s, version %s", path, id.Version)
 	if id.Version != session.TestedCLI {
-		f.note("maxrelay is tested with version %s", session.TestedCLI)
+		f.note("maxrelay is tested with version %s; another one serves if it passes what follows, see docs/cli-versions.md", session.TestedCLI)
 	}
 	if id.SignedIn {
 		f.ok("signed in (%s)", id.Provider)

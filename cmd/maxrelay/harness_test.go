@@ -298,6 +298,7 @@ type chatRequest struct {
 	Stream        bool            `json:"stream,omitempty"`
 	StreamOptions map[string]bool `json:"stream_options,omitempty"`
 	User          string          `json:"user,omitempty"`
+	key           string          // the API key it is sent with; "" for none
 }
 
 // answer is what came back.
@@ -332,6 +333,9 @@ func send(ctx context.Context, url string, req chatRequest, see func(piece strin
 		return a, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if req.key != "" {
+		r.Header.Set("Authorization", "Bearer "+req.key)
+	}
 	resp, err := client.Do(r)
 	if err != nil {
 		return a, err

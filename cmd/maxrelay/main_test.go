@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 	claudetest.Main()
 	if os.Getenv(asProgram) != "" {
 		os.Unsetenv(asProgram) // no variable of the configuration
+		tellGoroutines()
 		main()
 		return
 	}

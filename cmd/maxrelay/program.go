@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"maxrelay/api"
@@ -35,6 +37,10 @@ type program struct {
 	owner  *queue.Owner
 	worker *worker.Worker
 	http   *api.Server
+
+	metrics *prometheus.Registry
+
+	checking atomic.Bool // the worker has yet to join
 }
 
 // part is something open. close may take until its context ends to let work finish;
@@ -45,7 +51,7 @@ type part struct {
 }
 
 func newProgram(cfg Config, log zerolog.Logger) *program {
-	return &program{cfg: cfg, log: log}
+	return &program{cfg: cfg, log: log, metrics: newRegistry()}
 }
 
 func (p *program) opened(name string, close func(context.Context)) {
@@ -66,6 +72,9 @@ func (p *program) close() {
 
 // serve is everything on one machine.
 func serve(ctx context.Context, p *program) error {
+	if err := p.openMetrics(); err != nil {
+		return err
+	}
 	if err := p.openBroker(ctx); err != nil {
 		return err
 	}
@@ -76,10 +85,17 @@ func serve(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	p.opened("worker", p.closeWorker) // it closes after the intake, which need not wait for it to open
+	p.checking.Store(true)
+	if err := p.openAPI(ctx); err != nil {
+		return err
+	}
 	if err := p.openWorker(ctx, nc); err != nil {
 		return err
 	}
-	return p.openAPI(ctx)
+	p.checking.Store(false)
+	p.serves()
+	return nil
 }
 
 // apiNode is the API with its broker; workers come over the network.
@@ -87,19 +103,29 @@ func apiNode(ctx context.Context, p *program) error {
 	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
 		return errors.New("no worker could join: set nats.listen or nats.url, or use `maxrelay serve`")
 	}
+	if err := p.openMetrics(); err != nil {
+		return err
+	}
 	if err := p.openBroker(ctx); err != nil {
 		return err
 	}
 	if err := p.openOwner(ctx); err != nil {
 		return err
 	}
-	return p.openAPI(ctx)
+	if err := p.openAPI(ctx); err != nil {
+		return err
+	}
+	p.serves()
+	return nil
 }
 
 // workerNode joins the broker of an API node on this machine, or the one at nats.url.
 func workerNode(ctx context.Context, p *program) error {
 	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
 		return errors.New("a worker needs the broker's address: set nats.url, or nats.listen as the API node has it")
+	}
+	if err := p.openMetrics(); err != nil {
+		return err
 	}
 	url := cmp.Or(p.cfg.NATS.URL, "nats://"+p.cfg.NATS.Listen)
 	opts := queue.DialOptions{Name: "worker-" + p.cfg.Worker.Name, Credentials: p.cfg.NATS.Credentials, Log: p.log}
@@ -114,6 +140,7 @@ func workerNode(ctx context.Context, p *program) error {
 	if !nc.IsConnected() {
 		p.log.Warn().Str("address", nc.Opts.Url).Msg("the broker cannot be reached, trying again until it can")
 	}
+	p.opened("worker", p.closeWorker)
 	return p.openWorker(ctx, nc)
 }
 
@@ -185,17 +212,26 @@ func (p *program) openWorker(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return err
 	}
+	cfg.Session.Vet = (&vetting{cfg: cfg.Session, dir: p.cfg.DataDir, log: p.log}).vet
 	p.worker, err = worker.Open(ctx, nc, cfg, p.log)
 	if err != nil {
 		return fmt.Errorf("worker: %w (`maxrelay doctor` tells what is missing)", err)
 	}
-	p.opened("worker", func(ctx context.Context) {
-		if err := p.worker.Drain(ctx); err != nil {
-			p.log.Warn().Err(err).Msg("turns were interrupted")
-		}
-		p.worker.Close()
-	})
+	if err := p.metrics.Register(p.worker.Metrics()); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
 	return nil
+}
+
+// closeWorker may find that none was opened.
+func (p *program) closeWorker(ctx context.Context) {
+	if p.worker == nil {
+		return
+	}
+	if err := p.worker.Drain(ctx); err != nil {
+		p.log.Warn().Err(err).Msg("turns were interrupted")
+	}
+	p.worker.Close()
 }
 
 func (p *program) openAPI(ctx context.Context) error {
@@ -212,7 +248,7 @@ func (p *program) openAPI(ctx context.Context) error {
 		return fmt.Errorf("auth.api_keys: %w", err)
 	}
 	p.http, err = api.New(api.Config{Version: version, Keys: keys, Pool: defaultPool, Host: p.cfg.Host, Origins: p.cfg.CORS.Origins, Models: p.cfg.Models,
-		TurnTimeout: p.cfg.Worker.CLI.TurnTimeout}, p.owner, recorder, p.log)
+		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: p.cfg.Worker.CLI.TurnTimeout}, p.owner, recorder, p.log)
 	if err != nil {
 		return err
 	}
@@ -224,8 +260,19 @@ func (p *program) openAPI(ctx context.Context) error {
 			p.log.Warn().Err(err).Msg("requests were cut off")
 		}
 	})
-	p.log.Info().Str("url", p.http.URL()).Str("version", version).Msg("maxrelay serves")
 	return nil
+}
+
+// pending is why there may be no worker yet.
+func (p *program) pending() string {
+	if p.checking.Load() {
+		return checkingCLI
+	}
+	return ""
+}
+
+func (p *program) serves() {
+	p.log.Info().Str("url", p.http.URL()).Str("version", version).Msg("maxrelay serves")
 }
 
 // workerConfig turns the configuration file's words into the worker's.
@@ -241,15 +288,17 @@ func workerConfig(cfg Config) (worker.Config, error) {
 			return worker.Config{}, err
 		}
 	}
-	slots := cmp.Or(w.Slots, slotsFor(w.MemoryLimit.Of(totalMemory())))
+	memory := w.MemoryLimit.Of(totalMemory())
+	slots := cmp.Or(w.Slots, slotsFor(memory))
 	sessions := cmp.Or(w.MaxSessions, slots)
 	return worker.Config{
 		Name: w.Name, Pools: w.Pools, Slots: min(slots, sessions),
 		Session: session.Config{
 			Path: executable(w.CLI.Path), Env: session.Environ(os.Environ(), configDir, w.CLI.Env), Cwd: cwd,
-			MaxSessions: sessions, MaxSessionsPerKey: w.MaxSessionsPerKey, Spares: min(w.Spares, sessions),
+			MaxSessions: sessions, MaxSessionsPerKey: w.MaxSessionsPerKey, Spares: min(w.Spares, sessions), MemoryLimit: memory,
 			IdleTTL: w.IdleTTL, StartTimeout: w.CLI.StartTimeout, FirstByteTimeout: w.CLI.FirstByteTimeout,
 			IdleTimeout: w.CLI.IdleTimeout, TurnTimeout: w.CLI.TurnTimeout,
+			CacheTTL: cfg.Cache.TTL, MinCacheTokens: max(cfg.Cache.MinTokens, 1), // no prompt is shorter than 1
 		},
 	}, nil
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,169 +11,194 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-
 	"maxrelay/session/anthropictest"
 )
 
-// The model's answer and counts for every request of an SDK.
-var sdkUsage = anthropictest.Usage{InputTokens: 11, CacheReadInputTokens: 7, CacheCreationInputTokens: 5, OutputTokens: 3}
-
-const sdkAnswer = "Hello from the model."
-
-func sdkSite(t *testing.T) (*site, *proc) {
-	s := newSite(t)
-	s.model.Script(func(anthropictest.Request) *anthropictest.Reply {
-		r := anthropictest.Say("Hello ", "from ", "the model.").WithUsage(sdkUsage)
-		return &r
-	})
-	return s, s.start("serve", servesHTTP, realCLI, "serve")
+// sdkBench is one program for all client libraries, with a recorder before it and a
+// model behind it that plays scenes.
+type sdkBench struct {
+	*site
+	proc *proc
+	rec  *recorder
 }
 
-type sdkCounts struct {
-	Prompt     int `json:"prompt_tokens"`
-	Completion int `json:"completion_tokens"`
-	Total      int `json:"total_tokens"`
-	Details    struct {
-		Cached int `json:"cached_tokens"`
-	} `json:"prompt_tokens_details"`
+const sdkKey = "sk-of-a-client"
+
+func TestClientLibraries(t *testing.T) {
+	b := &sdkBench{site: newSite(t)}
+	b.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q]}", sdkKey)
+	b.model.Script(playScene)
+	b.proc = b.start("serve", servesHTTP, realCLI, "serve")
+	b.rec = record(t, b.proc.url)
+	for _, library := range []struct {
+		name string
+		test func(*testing.T, *sdkBench)
+	}{
+		{"openai for Node", testOpenAIForNode},
+		{"openai for Go", testOpenAIForGo},
+		{"AI SDK", testAISDK},
+		{"LangChain", testLangChain},
+		{"curl", testCurl},
+	} {
+		t.Run(library.name, func(t *testing.T) { library.test(t, b) })
+	}
+	b.rec.mustKeepToTheSchemas(t)
 }
 
-func (c sdkCounts) mustBeTheModels(t *testing.T, where string) {
+func (b *sdkBench) url() string { return b.rec.url + "/v1" }
+
+// node runs one of the scripts in Node and reads what it tells.
+func (b *sdkBench) node(t *testing.T, script string, told any) {
 	t.Helper()
-	want := sdkCounts{Prompt: 23, Completion: 3, Total: 26}
-	want.Details.Cached = 7
-	if c != want {
-		t.Errorf("%s: usage %+v, the model counted %+v", where, c, want)
+	path := filepath.Join("..", "..", "api", "testdata", "sdk", script)
+	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "node_modules", "langchain")); err != nil {
+		t.Fatal("the SDKs are not installed: run `make sdk`")
 	}
-}
-
-func TestOpenAIForNode(t *testing.T) {
-	s, p := sdkSite(t)
-	script := filepath.Join("..", "..", "api", "testdata", "sdk", "openai.mjs")
-	if _, err := os.Stat(filepath.Join(filepath.Dir(script), "node_modules", "openai")); err != nil {
-		t.Fatal("the SDK is not installed: run `make sdk`")
-	}
-	cmd := exec.Command("node", script)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "BASE_URL=" + p.url + "/v1"}
+	cmd := exec.CommandContext(t.Context(), "node", path)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "BASE_URL=" + b.url(), "API_KEY=" + sdkKey}
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	raw, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, errs.String())
+		t.Fatalf("%s: %v\n%s", script, err, errs.String())
 	}
-	type reply struct {
-		Text, Finish, Model, Session, RequestID string
-		Usage                                   sdkCounts
-	}
-	type failure struct {
-		Name, Code, Param, Type string
-		Status                  int
-	}
-	var got struct {
-		Whole, Stream, Helper reply
-		Models                []string
-		Model                 string
-		UnknownModel          failure
-		BadMessage            failure
-		Aborted               bool
-	}
-	if err := json.Unmarshal(raw, &got); err != nil {
-		t.Fatal(err)
-	}
-	for name, r := range map[string]reply{"create": got.Whole, "create stream": got.Stream} {
-		if r.Text != sdkAnswer || r.Finish != "stop" {
-			t.Errorf("%s: %+v", name, r)
-		}
-		r.Usage.mustBeTheModels(t, name)
-	}
-	if got.Whole.Model != "claude-sonnet-4" || got.Whole.Session != "new" || got.Whole.RequestID == "" {
-		t.Errorf("create: %+v", got.Whole)
-	}
-	if got.Helper.Text != sdkAnswer {
-		t.Errorf("the stream helper gathered %q", got.Helper.Text)
-	}
-	if !slices.Contains(got.Models, "claude-opus-4") || !slices.Contains(got.Models, "sonnet") || got.Model != "claude-sonnet-4" {
-		t.Errorf("models %q, retrieved %q", got.Models, got.Model)
-	}
-	if want := (failure{Name: "NotFoundError", Status: 404, Code: "model_not_found", Type: "invalid_request_error"}); got.UnknownModel != want {
-		t.Errorf("an unknown model: %+v, want %+v", got.UnknownModel, want)
-	}
-	if want := (failure{Name: "BadRequestError", Status: 400, Param: "messages[0].content", Type: "invalid_request_error"}); got.BadMessage != want {
-		t.Errorf("a wrong message: %+v, want %+v", got.BadMessage, want)
-	}
-	if !got.Aborted {
-		t.Error("a stream could not be aborted")
-	}
-	if sys := anthropictest.System(s.model.Requests()[0]); !slices.Equal(sys, []string{"Be brief."}) {
-		t.Errorf("the model's system prompt was %q", sys)
+	if err := json.Unmarshal(raw, told); err != nil {
+		t.Fatalf("%s: %v in %s", script, err, raw)
 	}
 }
 
-func TestOpenAIForGo(t *testing.T) {
-	_, p := sdkSite(t)
-	c := openai.NewClient(option.WithBaseURL(p.url+"/v1"), option.WithAPIKey("not-needed"), option.WithMaxRetries(0), option.WithHTTPClient(client))
-	params := openai.ChatCompletionNewParams{Model: "claude-sonnet-4",
-		Messages: []openai.ChatCompletionMessageParamUnion{openai.DeveloperMessage("Be brief."), openai.UserMessage("Hello")}}
-
-	whole, err := c.Chat.Completions.New(t.Context(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m := whole.Choices[0]; m.Message.Content != sdkAnswer || m.FinishReason != "stop" {
-		t.Errorf("answer %+v", m)
-	}
-	goCounts(whole.Usage).mustBeTheModels(t, "New")
-
-	params.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
-	stream := c.Chat.Completions.NewStreaming(t.Context(), params)
-	var sum openai.ChatCompletionAccumulator
-	for stream.Next() {
-		if !sum.AddChunk(stream.Current()) {
-			t.Error("a chunk does not fit the ones before it")
-		}
-	}
-	if err := stream.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if sum.Choices[0].Message.Content != sdkAnswer {
-		t.Errorf("streamed %q", sum.Choices[0].Message.Content)
-	}
-	goCounts(sum.Usage).mustBeTheModels(t, "NewStreaming")
+// sdkReply is an answer as a library hands it out.
+type sdkReply struct {
+	Text, Finish string
+	Usage        sdkUsage
 }
 
-func goCounts(u openai.CompletionUsage) (c sdkCounts) {
-	c.Prompt, c.Completion, c.Total = int(u.PromptTokens), int(u.CompletionTokens), int(u.TotalTokens)
-	c.Details.Cached = int(u.PromptTokensDetails.CachedTokens)
-	return c
+func (r sdkReply) mustBeTheHello(t *testing.T, how string) {
+	t.Helper()
+	if want := (sdkReply{helloText, "stop", helloUsage}); r != want {
+		t.Errorf("%s: %+v, want %+v", how, r, want)
+	}
 }
 
-func TestCurl(t *testing.T) {
-	_, p := sdkSite(t)
-	for name, tc := range map[string]struct {
-		body string
-		want []string
-	}{
-		"stream": {`{"model":"claude-sonnet-4","stream":true,"messages":[{"role":"user","content":"Hello"}]}`,
-			[]string{`"delta":{"role":"assistant"`, `"content":"from "`, `"finish_reason":"stop"`, "data: [DONE]\n\n"}},
-		"whole": {`{"model":"claude-sonnet-4","messages":[{"role":"user","content":"Hello"}]}`,
-			[]string{`"object":"chat.completion"`, `"content":"` + sdkAnswer + `"`, `"total_tokens":26`}},
-		"error": {`{"model":"claude-sonnet-4","messages":[]}`, []string{`"type":"invalid_request_error"`, `"param":"messages"`}},
-	} {
-		out, err := exec.Command("curl", "-sN", p.url+"/v1/chat/completions", "-H", "Content-Type: application/json", "-d", tc.body).Output()
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+// sdkUsage reads the names of OpenAI and those of the libraries.
+type sdkUsage struct {
+	Input, Cached, Output int
+}
+
+func (u *sdkUsage) UnmarshalJSON(raw []byte) error {
+	var all struct {
+		Input, Cached, Output int
+		Prompt                int `json:"prompt_tokens"`
+		Completion            int `json:"completion_tokens"`
+		Details               struct {
+			Cached int `json:"cached_tokens"`
+		} `json:"prompt_tokens_details"`
+	}
+	err := json.Unmarshal(raw, &all)
+	*u = sdkUsage{all.Input + all.Prompt, all.Cached + all.Details.Cached, all.Output + all.Completion}
+	return err
+}
+
+// sdkCall is a call that reached a client's function.
+type sdkCall struct {
+	Name string
+	Args json.RawMessage
+}
+
+// sdkTrip is what a library's loop of calls came to.
+type sdkTrip struct {
+	Text     string
+	Calls    []sdkCall
+	Requests int
+}
+
+// mustHaveTravelled checks a loop of calls from both ends: what came out of it at the
+// client, and what the model was shown.
+func (b *sdkBench) mustHaveTravelled(t *testing.T, who string, got sdkTrip) {
+	t.Helper()
+	if calls := describe(got.Calls); got.Text != tripText || got.Requests != 3 || !slices.Equal(calls, tripCalls) {
+		t.Errorf("%s: %q after %d requests with the calls %q", who, got.Text, got.Requests, calls)
+	}
+	asked, shown := b.rec.about("trip for "+who), b.shown("trip for "+who)
+	if len(asked) != 3 || len(shown) != 3 {
+		t.Fatalf("%s: %d requests, %d calls of the model", who, len(asked), len(shown))
+	}
+	for i, r := range asked {
+		if got, want := r.header.Get("X-Maxrelay-Session"), []string{"new", "warm", "warm"}[i]; got != want {
+			t.Errorf("%s, step %d: session %q, want %q", who, i, got, want)
 		}
-		for _, w := range tc.want {
-			if !strings.Contains(string(out), w) {
-				t.Errorf("%s: no %s in\n%s", name, w, out)
+		mustOffer(t, shown[i], r.tools())
+	}
+	if got, want := sketch(shown[2]), append([]string{"user: trip for " + who}, tripSketch...); !slices.Equal(got, want) {
+		t.Errorf("%s: the model saw\n\t%s\nwant\n\t%s", who, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+	if system := anthropictest.System(shown[0]); !slices.Equal(system, []string{"Be brief."}) {
+		t.Errorf("%s: the system prompt was %q", who, system)
+	}
+}
+
+// shown returns the model's requests of the conversations that begin with this text.
+func (b *sdkBench) shown(opening string) (all []anthropictest.Request) {
+	for _, r := range b.model.Requests() {
+		if c := anthropictest.Conversation(r); len(c) > 0 && c[0].Text() == opening {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func describe(calls []sdkCall) (all []string) {
+	for _, c := range calls {
+		all = append(all, c.Name+canonical(c.Args))
+	}
+	return all
+}
+
+// mustOffer checks that the model was offered the client's tools and no other.
+func mustOffer(t *testing.T, r anthropictest.Request, want map[string]sdkTool) {
+	t.Helper()
+	got := make(map[string]sdkTool)
+	for _, tool := range r.Body.Tools {
+		got[tool.Name] = sdkTool{tool.Description, canonical(tool.InputSchema)}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the model was offered %v, the client has %v", got, want)
+	}
+}
+
+// mustBeTheCity checks an object that a library made of a structured answer.
+func mustBeTheCity(t *testing.T, how string, got json.RawMessage) {
+	t.Helper()
+	if canonical(got) != canonical([]byte(cityJSON)) {
+		t.Errorf("%s: %s", how, got)
+	}
+}
+
+// mustHaveForced checks that the model was held to the shape of a city by its API.
+func (b *sdkBench) mustHaveForced(t *testing.T, opening string) {
+	t.Helper()
+	all := b.shown(opening)
+	if len(all) != 1 {
+		t.Fatalf("%s: %d calls of the model", opening, len(all))
+	}
+	var config struct {
+		Format struct {
+			Type   string
+			Schema struct {
+				Type                 string
+				Properties           map[string]json.RawMessage
+				Required             []string
+				AdditionalProperties *bool
 			}
 		}
 	}
-	resp, err := client.Get(p.url + "/health")
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("health: %v, %v", resp, err)
+	if err := json.Unmarshal(all[0].Body.Fields["output_config"], &config); err != nil {
+		t.Fatalf("%s: output_config: %v", opening, err)
 	}
-	resp.Body.Close()
+	f := config.Format
+	slices.Sort(f.Schema.Required)
+	if f.Type != "json_schema" || f.Schema.Type != "object" || len(f.Schema.Properties) != 3 ||
+		!slices.Equal(f.Schema.Required, []string{"name", "river", "sights"}) || f.Schema.AdditionalProperties == nil || *f.Schema.AdditionalProperties {
+		t.Errorf("%s: the model is held to %s", opening, all[0].Body.Fields["output_config"])
+	}
 }
