@@ -30,6 +30,7 @@ import (
 //     result even when nothing is left; all other user and tool text is kept to the byte;
 //   - a user message begins with its tool results, in the order of their calls, as the
 //     Messages API wants it; the rest follows in its own order;
+//   - calls that share an id with an earlier one get another, and so do their results;
 //   - tool arguments are a JSON object in canonical form (see CanonicalJSON).
 //
 // It refuses, naming the message in the error's Param: a user message with nothing to
@@ -50,6 +51,7 @@ func Canonical(messages []Message) ([]Message, error) {
 	if err := checkCalls(merged, from); err != nil {
 		return nil, err
 	}
+	distinctCalls(merged)
 	for i := 1; i < len(merged); i++ {
 		resultsFirst(merged[i].Content, merged[i-1].Content)
 	}
