@@ -65,7 +65,7 @@ func (t *answers) join(name string, asked [32]byte) (a *answer, made bool, err e
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expireLocked()
-	if a := t.named[name]; a != nil {
+	if a := t.named[name]; a != nil && (!a.done || t.now().Before(a.expires)) {
 		if a.asked != asked {
 			return nil, false, errReused
 		}

@@ -79,32 +79,24 @@ func (s *Server) question(x *exchange, r *http.Request) (*question, error) {
 //
 // Only the first of several answers is looked for where the conversation is warm: its
 // process has one turn at a time, and the others would wait for it.
-func (p *reply) job(index int) (queue.Job, error) {
-	body, err := chat.EncodeRequest(&p.q.chat)
-	if err != nil {
-		return queue.Job{}, err
-	}
+func (p *reply) job(index int) queue.Job {
 	j := queue.Job{
 		ID:        rand.Text(),
 		KeyID:     p.x.identity.ID,
 		Pool:      p.x.identity.Pool,
 		Model:     p.q.chat.Model,
-		Body:      body,
+		Body:      p.body,
 		Streaming: p.q.asked.Stream,
 		Deadline:  p.x.start.Add(p.server.cfg.TurnTimeout),
 	}
 	if index == 0 {
 		j.Prefixes = prefixes(&p.q.chat)
 	}
-	return j, nil
+	return j
 }
 
-func (t *turn) submit(ctx context.Context) error {
-	job, err := t.reply.job(t.index)
-	if err != nil {
-		return err
-	}
-	t.call, err = t.reply.server.owner.Submit(ctx, job)
+func (t *turn) submit(ctx context.Context) (err error) {
+	t.call, err = t.reply.server.owner.Submit(ctx, t.reply.job(t.index))
 	return err
 }
 

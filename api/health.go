@@ -38,7 +38,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 		Reason: "no worker can serve", Workers: []workerHealth{},
 	}
 	status := http.StatusServiceUnavailable
-	local := fromLoopback(r)
+	local := fromLoopback(r) && s.hostAllowed(r.Host)
 	for _, w := range s.owner.Workers() {
 		if !slices.Contains(w.Pools, s.cfg.Pool) {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -235,5 +236,21 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 	}
 	if want := int64(0); len(table.named) == 0 && table.size != want {
 		t.Errorf("%d bytes of nothing", table.size)
+	}
+}
+
+func TestAFailureBehindTheHeadersLeavesThemAlone(t *testing.T) {
+	table := newAnswers(maxAnswers)
+	a, _, err := table.join("k", [32]byte{})
+	must(t, err)
+	s := bare(t, Config{})
+	x := s.newExchange(a, httptest.NewRequest(http.MethodPost, "/", nil))
+	p := &reply{server: s, x: x, q: &question{}}
+	p.turns = []*turn{{reply: p, attempt: 1, worker: "first", session: chat.SessionNew}}
+	p.write([]byte("data: x\n\n"))
+	p.turns[0].worker = "second" // others copy the headers by now
+	p.fail(&chat.Error{Code: chat.CodeWorkerFailed, Message: "failed"})
+	if got := a.header.Get("X-Maxrelay-Worker"); got != "first" {
+		t.Errorf("the header says %q", got)
 	}
 }

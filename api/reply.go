@@ -21,6 +21,7 @@ type reply struct {
 	x      *exchange
 	q      *question
 	method string
+	body   []byte // the question as all jobs carry it
 	turns  []*turn
 	closed bool // the client was told how it ended, or was given up
 
@@ -49,7 +50,10 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 }
 
 // submit gives the queue one job for each answer.
-func (p *reply) submit(ctx context.Context) error {
+func (p *reply) submit(ctx context.Context) (err error) {
+	if p.body, err = chat.EncodeRequest(&p.q.chat); err != nil {
+		return err
+	}
 	for i := range max(1, p.q.asked.N) {
 		t := &turn{reply: p, index: i, resume: make(chan struct{})}
 		p.turns = append(p.turns, t)
@@ -165,7 +169,9 @@ func (p *reply) fail(err error) {
 		p.drop()
 		return
 	}
-	p.headers(p.x.Header())
+	if p.x.status == 0 { // afterwards others may read them
+		p.headers(p.x.Header())
+	}
 	f := openai.Failure{}
 	if p.x.streamed {
 		f = p.x.failStream(err)

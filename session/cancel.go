@@ -51,6 +51,9 @@ func (t *turn) cancel() error {
 	defer stop()
 	takenBack := false
 	for {
+		if takenBack && len(t.pending) == 0 && !t.s.tools.awaited {
+			return nil // the line was never taken up: no result, nothing to undo
+		}
 		l, err := t.next(ctx, interruptGrace)
 		if err != nil {
 			return err
@@ -60,9 +63,6 @@ func (t *turn) cancel() error {
 			t.meter.take(&l.Event)
 		case "control_response":
 			takenBack = takenBack || cancelledBeforeStart(l.Response, t.asked)
-			if takenBack && len(t.pending) == 0 {
-				return nil // the line was never taken up: no result, nothing to undo
-			}
 		case "result":
 			if l.UserMessageUUID == t.asked {
 				t.meter.told = l.result.usage()

@@ -27,15 +27,17 @@ var lean = map[string]string{
 	"DISABLE_TELEMETRY":                         "1",
 	"DISABLE_ERROR_REPORTING":                   "1",
 	"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC":  "1",
-	"CLAUDE_CODE_DISABLE_FILE_MENTIONS":         "1",     // second belt: client_composed is the first
-	"CLAUDE_CODE_DISABLE_ATTACHMENTS":           "1",     // no reminders added to messages
-	"CLAUDE_CODE_TOTAL_TOKENS_REMINDER":         "off",   // nor this one, on older models
-	"DISABLE_AUTO_COMPACT":                      "1",     // the history is never rewritten
-	"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",     // no second, hidden call after a broken stream
-	"CLAUDE_CODE_DISABLE_REFUSAL_RETRY":         "1",     // nor after a refusal
-	"CLAUDE_CODE_MAX_RETRIES":                   "0",     // only the owner knows whether bytes were shown
-	"ENABLE_TOOL_SEARCH":                        "false", // a client's tools are sent as they are
-	"CLAUDE_AGENT_SDK_MCP_NO_PREFIX":            "1",     // under their own names
+	"CLAUDE_CODE_DISABLE_FILE_MENTIONS":         "1",          // second belt: client_composed is the first
+	"CLAUDE_CODE_DISABLE_ATTACHMENTS":           "1",          // no reminders added to messages
+	"CLAUDE_CODE_TOTAL_TOKENS_REMINDER":         "off",        // nor this one, on older models
+	"CLAUDE_CODE_ATTRIBUTION_ANNOUNCEMENT":      "0",          // nor one on commits beside a tool named Bash
+	"DISABLE_AUTO_COMPACT":                      "1",          // the history is never rewritten
+	"CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",          // no second, hidden call after a broken stream
+	"CLAUDE_CODE_DISABLE_REFUSAL_RETRY":         "1",          // nor after a refusal
+	"CLAUDE_CODE_MAX_RETRIES":                   "0",          // only the owner knows whether bytes were shown
+	"ENABLE_TOOL_SEARCH":                        "false",      // a client's tools are sent as they are
+	"CLAUDE_AGENT_SDK_MCP_NO_PREFIX":            "1",          // under their own names
+	"CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH":    "1000000000", // and with all that is said of them
 }
 
 // forbidden variables would weaken the isolation: the first two switch the tool hook

@@ -35,7 +35,7 @@ func (t *turn) housekeep(ctx context.Context, l *line) (handled bool, err error)
 	case typeGarbage:
 		return true, errGarbage
 	case "control_request":
-		return true, t.serve(ctx, l)
+		return false, t.serve(ctx, l)
 	case "rate_limit_event":
 		t.limit = l.RateLimit
 		return true, nil

@@ -18,9 +18,17 @@ import (
 //
 // A set is replaced as a whole, under a server name of its own: Claude Code 2.1.330
 // asks a new server for its tools and holds the next user line until it has them.
+//
+// The CLI keeps what it makes of a tool for as long as it lives, by name and schema:
+// offered again with another description, it has the former one. So a process never
+// offers a name with two descriptions.
 type toolset struct {
-	serial  int
-	offered []chat.Tool
+	serial    int
+	offered   []chat.Tool
+	described map[string]string // descriptions by name, of all tools ever offered
+	// awaited says that the CLI has still to fetch the list. Until it has, its process
+	// must be listened to: it holds the next line back, and for good when nobody answers.
+	awaited bool
 }
 
 func (s toolset) server() string { return "t" + strconv.Itoa(s.serial) }
@@ -29,6 +37,26 @@ func (s toolset) same(tools []chat.Tool) bool {
 	return slices.EqualFunc(s.offered, tools, func(a, b chat.Tool) bool {
 		return a.Name == b.Name && a.Description == b.Description && string(a.Schema) == string(b.Schema)
 	})
+}
+
+// takes reports whether the model would be shown these tools as they are.
+func (s toolset) takes(tools []chat.Tool) bool {
+	return !slices.ContainsFunc(tools, func(t chat.Tool) bool {
+		before, known := s.described[t.Name]
+		return known && before != t.Description
+	})
+}
+
+// next returns the set that replaces this one.
+func (s toolset) next(tools []chat.Tool) toolset {
+	s.serial, s.offered, s.awaited = s.serial+1, tools, len(tools) > 0
+	if s.described == nil {
+		s.described = make(map[string]string)
+	}
+	for _, t := range tools {
+		s.described[t.Name] = t.Description
+	}
+	return s
 }
 
 func (s toolset) has(name string) bool {
@@ -40,7 +68,7 @@ func (t *turn) offer(in *input) error {
 	if t.s.tools.same(t.req.Tools) {
 		return nil
 	}
-	t.s.tools = toolset{serial: t.s.tools.serial + 1, offered: t.req.Tools}
+	t.s.tools = t.s.tools.next(t.req.Tools)
 	t.s.watchInit.Store(true)
 	servers := map[string]any{}
 	if len(t.req.Tools) > 0 {
@@ -76,6 +104,7 @@ func (t *turn) answerMCP(in *input, l *line) error {
 		}
 	case m.Method == "tools/list":
 		reply["result"] = map[string]any{"tools": mcpTools(t.s.tools.offered)}
+		t.s.tools.awaited = false
 	case len(m.ID) == 0: // a notification: the CLI still wants its request answered
 		reply["id"], reply["result"] = 0, struct{}{}
 	default: // tools/call would mean that a call was not deferred

@@ -102,7 +102,7 @@ func (p *Pool) serveLocked() {
 func (p *Pool) chooseLocked(w *waiter, ahead int) (*session, plan, bool) {
 	crowded := p.keptByLocked(w.req.Tenant.Key) >= p.cfg.MaxSessionsPerKey
 	room := len(p.spares) > 0 || len(p.starts) > ahead || p.roomLocked(afterStops)
-	s, pl, found := p.bestIdleLocked(w.chain)
+	s, pl, found := p.bestIdleLocked(w)
 	if found && (pl.worth() || crowded || !room) { // at worst, cut to empty
 		return s, pl, true
 	}
@@ -116,10 +116,10 @@ func (p *Pool) chooseLocked(w *waiter, ahead int) (*session, plan, bool) {
 
 // bestIdleLocked returns the idle session with the cheapest plan; among equals the one
 // that was idle longest. One that has grown too large is not begun anew.
-func (p *Pool) bestIdleLocked(chain []chat.Fingerprint) (best *session, pl plan, found bool) {
+func (p *Pool) bestIdleLocked(w *waiter) (best *session, pl plan, found bool) {
 	for s := range p.idle {
-		q, ok := planFor(&s.rec, chain)
-		if !ok || s.dead() || !q.worth() && s.private > p.cfg.MaxPrivate {
+		q, ok := planFor(&s.rec, w.chain)
+		if !ok || s.dead() || !s.tools.takes(w.req.Tools) || !q.worth() && s.private > p.cfg.MaxPrivate {
 			continue
 		}
 		if !found || q.better(pl) || (!pl.better(q) && s.idleSince.Before(best.idleSince)) {

@@ -17,6 +17,8 @@ type failure struct {
 	// heals is the retry-after where the failure does not tell its own; 0 for
 	// failures that waiting does not heal.
 	heals time.Duration
+	// may says that it heals only when it tells when.
+	may bool
 	// final asks the official SDKs, which retry every 429, not to.
 	final bool
 }
@@ -36,6 +38,7 @@ var failures = map[chat.Code]failure{
 	chat.CodeMethod:          {status: http.StatusMethodNotAllowed, kind: "invalid_request_error", code: "method_not_allowed"},
 	chat.CodeTooLarge:        {status: http.StatusRequestEntityTooLarge, kind: "invalid_request_error", code: "request_too_large"},
 	chat.CodeRateLimited:     {status: http.StatusTooManyRequests, kind: "rate_limit_error", code: "rate_limit_exceeded", heals: 30 * time.Second},
+	chat.CodeQuota:           {status: http.StatusTooManyRequests, kind: "insufficient_quota", code: "insufficient_quota", may: true, final: true},
 	chat.CodeUsageLimit:      {status: http.StatusTooManyRequests, kind: "rate_limit_error", code: "usage_limit_reached", heals: 5 * time.Minute, final: true},
 	chat.CodeQueueFull:       {status: http.StatusServiceUnavailable, kind: "service_unavailable", code: "queue_full", heals: time.Second},
 	chat.CodeNoWorker:        {status: http.StatusServiceUnavailable, kind: "service_unavailable", code: "no_worker", heals: 5 * time.Second},
@@ -86,12 +89,12 @@ func (f Failure) Frame() []byte {
 }
 
 func (f failure) retryAfter(e *chat.Error) time.Duration {
-	if f.heals == 0 {
-		return 0
+	wait := f.heals
+	if e.RetryAfter > 0 && (f.may || f.heals > 0) {
+		wait = e.RetryAfter
 	}
-	wait := e.RetryAfter
-	if wait <= 0 {
-		wait = f.heals
+	if wait == 0 {
+		return 0
 	}
 	return max(time.Second, (wait + time.Second - 1).Truncate(time.Second))
 }

@@ -67,6 +67,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		chat.CodeModelNotFound:   {404, "invalid_request_error", `"model_not_found"`, 0, false},
 		chat.CodeTooLarge:        {413, "invalid_request_error", `"request_too_large"`, 0, false},
 		chat.CodeRateLimited:     {429, "rate_limit_error", `"rate_limit_exceeded"`, 30 * time.Second, false},
+		chat.CodeQuota:           {429, "insufficient_quota", `"insufficient_quota"`, 0, true},
 		chat.CodeUsageLimit:      {429, "rate_limit_error", `"usage_limit_reached"`, 5 * time.Minute, true},
 		chat.CodeQueueFull:       {503, "service_unavailable", `"queue_full"`, time.Second, false},
 		chat.CodeNoWorker:        {503, "service_unavailable", `"no_worker"`, 5 * time.Second, false},
@@ -96,6 +97,7 @@ func TestRetryAfterIsWholeSecondsRoundedUp(t *testing.T) {
 		{chat.CodeQueueFull, time.Millisecond, time.Second},
 		{chat.CodeUsageLimit, time.Hour, time.Hour},
 		{chat.CodeRateLimited, 17 * time.Second, 17 * time.Second},
+		{chat.CodeQuota, time.Hour, time.Hour},
 		{chat.CodeAccount, time.Minute, 0},
 		{chat.CodeInvalid, time.Minute, 0},
 	} {

@@ -11,6 +11,9 @@ const roles = "system, developer, user, assistant or tool"
 
 // message reads one message.
 func (r *reader) message(v value) (chat.Message, error) {
+	if err := r.piece(); err != nil {
+		return chat.Message{}, err
+	}
 	members, err := v.members("role", "content", "name", "refusal", "tool_calls", "tool_call_id", "function_call", "audio")
 	if err != nil {
 		return chat.Message{}, err
@@ -112,7 +115,7 @@ func (r *reader) assistant(members map[string]value) (chat.Message, error) {
 		}
 		m.Content = append(m.Content, textBlock(text))
 	}
-	calls, err := decodeCalls(members)
+	calls, err := r.calls(members)
 	m.Content = append(m.Content, calls...)
 	return m, err
 }

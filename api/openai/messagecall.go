@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"maxrelay/session/chat"
 )
@@ -9,8 +10,8 @@ import (
 // maxCallID bounds the ids of calls; some relays put a whole signature into them.
 const maxCallID = 2 << 10 // bytes
 
-// decodeCalls reads the calls of an earlier answer.
-func decodeCalls(members map[string]value) (blocks []chat.Block, err error) {
+// calls reads the calls of an earlier answer.
+func (r *reader) calls(members map[string]value) (blocks []chat.Block, err error) {
 	calls, ok := members["tool_calls"]
 	if !ok {
 		return nil, nil
@@ -19,7 +20,10 @@ func decodeCalls(members map[string]value) (blocks []chat.Block, err error) {
 		return nil, calls.wrong("an array of tool calls")
 	}
 	for _, v := range calls.elements() {
-		b, err := decodeCall(v)
+		if err := r.piece(); err != nil {
+			return nil, err
+		}
+		b, err := r.call(v)
 		if err != nil {
 			return nil, err
 		}
@@ -28,8 +32,8 @@ func decodeCalls(members map[string]value) (blocks []chat.Block, err error) {
 	return blocks, nil
 }
 
-// decodeCall reads one call. Some clients leave its type out.
-func decodeCall(v value) (chat.Block, error) {
+// call reads one call. Some clients leave its type out.
+func (r *reader) call(v value) (chat.Block, error) {
 	members, err := v.members("id", "type", "function")
 	if err != nil {
 		return chat.Block{}, err
@@ -53,7 +57,7 @@ func decodeCall(v value) (chat.Block, error) {
 	if err != nil {
 		return chat.Block{}, err
 	}
-	input, err := arguments(function)
+	input, err := r.arguments(function)
 	return chat.Block{Type: chat.BlockToolUse, ID: id, Name: name, Input: input}, err
 }
 
@@ -80,16 +84,39 @@ func calledName(function value) (string, error) {
 
 // arguments returns a call's arguments, which are JSON in a string. No arguments at all
 // are an empty object, as models that write nothing mean it.
-func arguments(function value) ([]byte, error) {
+func (r *reader) arguments(function value) ([]byte, error) {
 	text, err := function.requireText("arguments", "a JSON object in a string")
 	if err != nil {
 		return nil, err
 	}
-	input, err := chat.CanonicalJSON([]byte(text))
+	wrong := chat.Invalid(function.member("arguments"), "must be a string with a JSON object")
+	raw := bytes.TrimSpace([]byte(text))
+	if len(raw) > 0 && !json.Valid(raw) {
+		return nil, wrong
+	}
+	if r.values += valuesIn(raw); r.values > maxValues {
+		return nil, chat.Invalid(function.member("arguments"), "has a value too many: the arguments of all calls of a request can have up to %d", maxValues)
+	}
+	input, err := chat.CanonicalJSON(raw)
 	if err != nil || !bytes.HasPrefix(input, []byte("{")) {
-		return nil, chat.Invalid(function.member("arguments"), "must be a string with a JSON object")
+		return nil, wrong
 	}
 	return input, nil
+}
+
+// valuesIn counts the values of a JSON text, give or take those in empty brackets.
+func valuesIn(raw []byte) (n int) {
+	for s := (scanner{raw, 0}); s.pos < len(raw); {
+		switch raw[s.pos] {
+		case '"':
+			s.skipString()
+			continue
+		case ',', '[', '{', ':':
+			n++
+		}
+		s.pos++
+	}
+	return n
 }
 
 // result reads what a tool gave. To the upstream it is a user's.

@@ -5,16 +5,28 @@ import (
 	"maxrelay/session/picture"
 )
 
-// reader reads messages and keeps count of what decoding their pictures will cost.
+// reader reads messages and keeps count of what they will cost.
 type reader struct {
+	pieces   int // messages and parts
+	values   int // in the arguments of calls
 	pictures int
 	pixels   int
 }
 
 const (
+	maxPieces   = 100_000       // each takes some 300 bytes of memory, and may be 20 bytes of a body
+	maxValues   = 500_000       // each takes some 50 bytes, and may be two bytes of a body
 	maxPictures = 600           // as the Messages API takes in one request
 	maxPixels   = 1_000_000_000 // of all pictures that came as bytes: some 30 s of one core
 )
+
+// piece takes a message or part into account.
+func (r *reader) piece() error {
+	if r.pieces++; r.pieces > maxPieces {
+		return chat.Invalid("messages", "are too many: a request can have up to %d messages and parts", maxPieces)
+	}
+	return nil
+}
 
 // count takes a picture into account. A body can name a hundred thousand of them, each
 // a few bytes long and 50 megapixels large.
@@ -82,6 +94,9 @@ func (r *reader) parts(v value, p place) ([]chat.Block, error) {
 }
 
 func (r *reader) part(v value, p place) (chat.Block, error) {
+	if err := r.piece(); err != nil {
+		return chat.Block{}, err
+	}
 	kind, name, err := v.kindOf("the kind of content part, like text")
 	if err != nil {
 		return chat.Block{}, err

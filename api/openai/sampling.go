@@ -67,6 +67,9 @@ func (d *decoder) scaled(name string) *float64 {
 // maxStops is OpenAI's bound on the number of stop sequences.
 const maxStops = 4
 
+// maxStop is far above any marker of an end; processes keep what they were told last.
+const maxStop = 4 << 10
+
 // stops returns the stop sequences, those of white space apart: the Messages API
 // refuses them.
 func (d *decoder) stops() (upstream, blank []string) {
@@ -87,6 +90,8 @@ func (d *decoder) stops() (upstream, blank []string) {
 		switch {
 		case s == "":
 			d.fail(chat.Invalid(v.at, "must not be empty"))
+		case len(s) > maxStop:
+			d.fail(chat.Invalid(v.at, "must be at most %d bytes long", maxStop))
 		case strings.TrimSpace(s) == "":
 			blank = append(blank, s)
 		default:

@@ -30,6 +30,10 @@ func (o offer) find(upstream string) (chat.Tool, bool) {
 	return chat.Tool{}, false
 }
 
+// maxToolBytes bounds the time for looking into schemas, and what a process keeps of
+// them in this program's memory.
+const maxToolBytes = 1 << 20
+
 func (d *decoder) tools() offer {
 	v, ok := d.members["tools"]
 	if !ok {
@@ -37,6 +41,10 @@ func (d *decoder) tools() offer {
 	}
 	if !v.is('[') {
 		d.fail(v.wrong("an array of tools"))
+	}
+	if len(v.raw) > maxToolBytes {
+		d.fail(chat.Invalid(v.at, "are %d bytes of JSON: a request can have up to %d", len(v.raw), maxToolBytes))
+		return offer{}
 	}
 	var o offer
 	for _, v := range d.atMost(v, maxTools, "tools") {

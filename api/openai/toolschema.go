@@ -32,6 +32,9 @@ func argumentSchema(v value) (schema json.RawMessage, wrapped bool, err error) {
 		return nil, false, err
 	}
 	kind, typed := members["type"]
+	if v.hasNull("type") { // not absent: the CLI drops such a tool in silence
+		return nil, false, chat.Invalid(v.member("type"), "must be object, not null")
+	}
 	if typed && !mayBeObject(kind) {
 		return nil, false, chat.Invalid(kind.at, "must be object: the arguments of a function are a JSON object")
 	}

@@ -76,8 +76,9 @@ func (f Format) validate(text string) error {
 	return nil
 }
 
-// location names the schema where one must have a name.
-const location = "urn:maxrelay:response-format"
+// location names the schema where one must have a name. It has a path, so that a relative
+// reference leads away from it too.
+const location = "https://response-format.invalid/schema"
 
 func compile(raw json.RawMessage, w *work) (schema *jsonschema.Schema, err error) {
 	var doc any
@@ -88,7 +89,7 @@ func compile(raw json.RawMessage, w *work) (schema *jsonschema.Schema, err error
 	c.UseLoader(noLoader{})
 	c.UseRegexpEngine(w.pattern)
 	c.AssertVocabs()
-	c.RegisterVocabulary(&jsonschema.Vocabulary{URL: location + ":work", Compile: w.meter})
+	c.RegisterVocabulary(&jsonschema.Vocabulary{URL: location + "/work", Compile: w.meter})
 	if err := c.AddResource(location, doc); err != nil {
 		return nil, err
 	}
@@ -179,21 +180,29 @@ func length(v any) int {
 		return len(v)
 	case map[string]any:
 		return len(v)
+	case string:
+		return len(v) / 64 // its characters are counted
 	}
 	return 0
 }
 
+// stepWork is what a step of a pattern costs when it is compiled: a{1000} is seven
+// bytes and a thousand steps of some hundred bytes each.
+const stepWork = 100
+
 // pattern compiles a pattern. Go's run in linear time, but have no look-ahead; a
-// lenient schema may.
+// lenient schema may, and none of its patterns is ever run.
 func (w *work) pattern(s string) (jsonschema.Regexp, error) {
-	re, err := regexp.Compile(s)
+	if w.lenient {
+		return regexp.MustCompile(""), nil
+	}
+	w.spend(stepWork * len(s))
+	parsed, err := syntax.Parse(s, syntax.Perl)
 	if err != nil {
-		if w.lenient {
-			return regexp.MustCompile(""), nil
-		}
 		return nil, err
 	}
-	parsed, err := syntax.Parse(s, syntax.Perl)
+	w.spend(stepWork * steps(parsed))
+	re, err := regexp.Compile(s)
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +211,18 @@ func (w *work) pattern(s string) (jsonschema.Regexp, error) {
 		return nil, err
 	}
 	return pattern{re, w, len(program.Inst)}, nil
+}
+
+// steps is how many steps a pattern has when its repetitions are written out.
+func steps(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n += steps(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
 }
 
 type pattern struct {

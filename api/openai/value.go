@@ -132,6 +132,19 @@ func (v value) members(names ...string) (map[string]value, error) {
 	return members, nil
 }
 
+// hasNull reports whether an object has a member of that name that is null.
+func (v value) hasNull(name string) bool {
+	s := scanner{v.raw, 1}
+	for s.next('}') {
+		_, named := find([]string{name}, s.value())
+		s.next(':')
+		if raw := s.value(); named && raw[0] == 'n' {
+			return true
+		}
+	}
+	return false
+}
+
 func (v value) member(name string) string {
 	if v.at == "" {
 		return name

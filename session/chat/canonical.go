@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,11 +65,11 @@ func Canonical(messages []Message) ([]Message, error) {
 // opening stands for what an assistant's first message answers.
 const opening = "<conversation_start/>"
 
-// merge canonicalizes each message and joins neighbours of one role. from[i] is the
-// index of the first original message in merged[i], for error messages. Texts of
-// neighbouring assistants are joined once, at the end of their run: a run can be as
-// long as a body.
-func merge(messages []Message) (merged []Message, from []int, err error) {
+// merge canonicalizes each message and joins neighbours of one role. from[i] has, for
+// error messages, the index of the original message of each block in merged[i], in an
+// assistant's of its first one. Texts of neighbouring assistants are joined once, at the
+// end of their run: a run can be as long as a body.
+func merge(messages []Message) (merged []Message, from [][]int, err error) {
 	for i, m := range messages {
 		m, err := canonicalMessage(m, i)
 		if err != nil {
@@ -79,9 +80,12 @@ func merge(messages []Message) (merged []Message, from []int, err error) {
 		}
 		if n := len(merged); n > 0 && merged[n-1].Role == m.Role {
 			merged[n-1].Content = append(merged[n-1].Content, m.Content...)
-			continue
+		} else {
+			merged, from = append(merged, m), append(from, nil)
 		}
-		merged, from = append(merged, m), append(from, i)
+		for range m.Content {
+			from[len(from)-1] = append(from[len(from)-1], i)
+		}
 	}
 	for i := range merged {
 		if merged[i].Role == RoleAssistant {
@@ -140,7 +144,7 @@ func canonicalAssistant(m Message, i int) (Message, error) {
 		case BlockToolUse:
 			input, err := CanonicalJSON(b.Input)
 			if err != nil || input[0] != '{' {
-				return out, Invalid(at(i)+".tool_calls", "the arguments of call %q are not a JSON object", ClientToolID(b.ID))
+				return out, Invalid(at(i)+".tool_calls", "the arguments of call %s are not a JSON object", quoted(b.ID))
 			}
 			b.Input = input
 			out.Content = append(out.Content, b)
@@ -200,7 +204,7 @@ func joinTexts(content []Block) []Block {
 
 // checkCalls holds every call of an assistant message to one result in the next
 // message, and every result to such a call.
-func checkCalls(messages []Message, from []int) error {
+func checkCalls(messages []Message, from [][]int) error {
 	var open map[string]bool // calls of the message before; true once answered
 	for i, m := range messages {
 		if err := answer(open, m, from[i]); err != nil {
@@ -215,7 +219,7 @@ func checkCalls(messages []Message, from []int) error {
 				open = make(map[string]bool)
 			}
 			if _, twice := open[b.ID]; twice {
-				return Invalid(at(from[i])+".tool_calls", "two calls have the id %q", ClientToolID(b.ID))
+				return Invalid(at(from[i][0])+".tool_calls", "two calls have the id %s", quoted(b.ID))
 			}
 			open[b.ID] = false
 		}
@@ -223,27 +227,38 @@ func checkCalls(messages []Message, from []int) error {
 	return nil
 }
 
-func answer(open map[string]bool, m Message, i int) error {
-	for _, b := range m.Content {
+func answer(open map[string]bool, m Message, from []int) error {
+	for i, b := range m.Content {
 		if b.Type != BlockToolResult {
 			continue
 		}
 		answered, known := open[b.ToolUseID]
 		if !known {
-			return Invalid(at(i)+".tool_call_id", "no call %q in the assistant message before", ClientToolID(b.ToolUseID))
+			return Invalid(at(from[i])+".tool_call_id", "no call %s in the assistant message before", quoted(b.ToolUseID))
 		}
 		if answered {
-			return Invalid(at(i)+".tool_call_id", "call %q has a result already", ClientToolID(b.ToolUseID))
+			return Invalid(at(from[i])+".tool_call_id", "call %s has a result already", quoted(b.ToolUseID))
 		}
 		open[b.ToolUseID] = true
 	}
 	for id, answered := range open {
 		if !answered {
-			return Invalid(at(i), "call %q of the assistant message before has no result", ClientToolID(id))
+			return Invalid(at(from[0]), "call %s of the assistant message before has no result", quoted(id))
 		}
 	}
 	return nil
 }
+
+// quoted returns the client's id of a call for an error message, if it looks like one:
+// it may be any text, and errors repeat none.
+func quoted(id string) string {
+	if id = ClientToolID(id); usualID.MatchString(id) {
+		return strconv.Quote(id)
+	}
+	return `"…"`
+}
+
+var usualID = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
 // resultsFirst sorts a user's blocks: results in the order of the calls before, then
 // the rest as it was.

@@ -15,7 +15,8 @@ const (
 	CodeContextLength   Code = "context_length_exceeded" // longer than the model's context
 	CodeModelNotFound   Code = "model_not_found"
 	CodeTooLarge        Code = "request_too_large"
-	CodeRateLimited     Code = "rate_limit_exceeded" // the upstream's, not a usage window
+	CodeRateLimited     Code = "rate_limit_exceeded" // the key's rate, or the upstream's that is no usage window
+	CodeQuota           Code = "insufficient_quota"  // the key's tokens, of the day or for good
 	CodeUsageLimit      Code = "usage_limit_reached" // the account's window is used up
 	CodeOverloaded      Code = "overloaded"          // upstream 503 or 529
 	CodeUpstream        Code = "upstream_failed"     // upstream 500, lost connection, broken stream

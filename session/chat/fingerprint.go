@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"strings"
 )
 
@@ -55,7 +56,16 @@ func (f Fingerprint) Next(m Message) Fingerprint {
 }
 
 // hasher gathers H's input. Its memory serves one message after another.
-type hasher struct{ input []byte }
+//
+// What is longer than a piece goes through it in pieces: the runtime cannot interrupt a
+// copy, and one of 50 MB holds up a garbage collection, and all who wait for that, for
+// 50 ms.
+type hasher struct {
+	input []byte
+	long  hash.Hash // has had what came before the input; nil while that is all
+}
+
+const piece = 64 << 10
 
 func (h *hasher) next(f Fingerprint, m Message) Fingerprint {
 	h.field(string(f[:]))
@@ -65,10 +75,24 @@ func (h *hasher) next(f Fingerprint, m Message) Fingerprint {
 
 // sum returns H of what was gathered, and starts over.
 func (h *hasher) sum() (f Fingerprint) {
-	digest := sha256.Sum256(h.input)
-	h.input = h.input[:0]
-	copy(f[:], digest[:])
+	if h.long == nil {
+		digest := sha256.Sum256(h.input)
+		copy(f[:], digest[:])
+	} else {
+		h.pass()
+		copy(f[:], h.long.Sum(nil))
+	}
+	h.input, h.long = h.input[:0], nil
 	return f
+}
+
+// pass makes room in the input.
+func (h *hasher) pass() {
+	if h.long == nil {
+		h.long = sha256.New()
+	}
+	h.long.Write(h.input)
+	h.input = h.input[:0]
 }
 
 func (h *hasher) number(n int) {
@@ -77,6 +101,12 @@ func (h *hasher) number(n int) {
 
 func (h *hasher) field(s string) {
 	h.number(len(s))
+	for len(h.input)+len(s) > piece {
+		n := min(len(s), piece)
+		h.input = append(h.input, s[:n]...)
+		s = s[n:]
+		h.pass()
+	}
 	h.input = append(h.input, s...)
 }
 

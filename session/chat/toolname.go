@@ -1,15 +1,20 @@
 package chat
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // ToolName maps a client's name of a tool, any string, to one of the form that the
 // Messages API takes, [a-zA-Z0-9_-]+. A name of that form stays as it is, so what the
-// model reads is what the client wrote, unless it could be taken for a mapped one. No
-// two names have the same, and ClientToolName gives each back. A mapped name is up to
-// three times as long, and four bytes more: how long is too long, the caller decides.
+// model reads is what the client wrote, unless it could be taken for a mapped one or
+// the CLI would keep the tool from the model for it. No two names have the same, and
+// ClientToolName gives each back. A mapped name is up to three times as long, and four
+// bytes more: how long is too long, the caller decides.
 //
 //	get_weather → get_weather
 //	get.weather → enc_get_2eweather
+//	Agent       → enc_Agent
 func ToolName(name string) string { return escape(name) }
 
 // ClientToolName is the inverse of ToolName.
@@ -31,8 +36,12 @@ const (
 	digits  = "0123456789abcdef"
 )
 
+// reserved are names under which Claude Code 2.1.330 drops a client's tool without a
+// word, since it has a tool of that name itself.
+var reserved = []string{"Agent", "ToolSearch"}
+
 func escape(s string) string {
-	if _, mapped := decodeEscaped(s); legal(s) && !mapped {
+	if _, mapped := decodeEscaped(s); legal(s) && !mapped && !slices.Contains(reserved, s) {
 		return s
 	}
 	out := []byte(escaped)

@@ -27,6 +27,10 @@ func TestToolNamesAreMappedOnlyWhereTheyMust(t *testing.T) {
 		"enc_ends_":                      "enc_ends_",
 		"\xff":                           "enc__ff",
 		"chatcmpl-tool-0a1b2c3d4e5f6071": "chatcmpl-tool-0a1b2c3d4e5f6071",
+		"Agent":                          "enc_Agent",
+		"enc_Agent":                      "enc_enc_5fAgent",
+		"ToolSearch":                     "enc_ToolSearch",
+		"Bash":                           "Bash",
 	} {
 		if got := chat.ToolName(client); got != wire {
 			t.Errorf("%q became %q, want %q", client, got, wire)

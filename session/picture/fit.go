@@ -5,6 +5,8 @@ import (
 	"context"
 	"image"
 	"runtime"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // bounds is what a picture may measure. Within them Claude Code 2.1.330 passes it on to
@@ -42,9 +44,25 @@ func proportional(w, h, long int) (int, int) {
 	return max(1, (w*long+h/2)/h), long
 }
 
-// slots bounds how many pictures are decoded at a time in this process; each may take
-// twice maxMemory.
-var slots = make(chan struct{}, min(runtime.GOMAXPROCS(0), 4))
+// slots bounds how many pictures are decoded at a time in this process, and memory what
+// they may take together.
+var (
+	slots  = make(chan struct{}, min(runtime.GOMAXPROCS(0), 4))
+	memory = semaphore.NewWeighted(maxDecoding)
+)
+
+const maxDecoding = 1 << 30
+
+// weight is what decoding a picture may take: a pixel of a progressive JPEG has four
+// bytes of coefficients for each of up to four components besides its colours, one of
+// any other format up to eight bytes.
+func weight(h Header, data []byte) int64 {
+	each := int64(8)
+	if h.MediaType == "image/jpeg" && bytes.Contains(data, []byte{0xff, 0xc2}) {
+		each = 20
+	}
+	return min(each*int64(h.Pixels()), maxDecoding)
+}
 
 // Fit returns the picture as it is to be written to Claude Code: data itself when it is
 // whole and within the bounds, else a smaller picture that looks the same, which has
@@ -68,6 +86,11 @@ func (b bounds) fit(ctx context.Context, data []byte) ([]byte, string, error) {
 	case <-ctx.Done():
 		return nil, "", context.Cause(ctx)
 	}
+	need := weight(h, data)
+	if err := memory.Acquire(ctx, need); err != nil {
+		return nil, "", context.Cause(ctx)
+	}
+	defer memory.Release(need)
 	f, _ := formatOf(data[:headSize]) // Check knew it
 	m, err := decode(ctx, f, data)
 	if err != nil {
