@@ -96,6 +96,18 @@ func TestRewindRefusals(t *testing.T) {
 	}
 }
 
+func TestResultsSayHowALoopGoesOn(t *testing.T) {
+	d := startFake(t)
+	d.ask("initialize", object{"systemPrompt": []string{""}, "hooks": object{"PreToolUse": []any{object{"hookCallbackIds": []string{"defer"}}}}})
+	d.ask("mcp_set_servers", object{"servers": object{"t1": object{"type": "sdk", "name": "t1"}}})
+	_, r := d.turn(`[[tool get_weather {}]]`)
+	result := uuid()
+	d.send(user(result, []any{object{"type": "tool_result", "tool_use_id": r["deferred_tool_use"].(object)["id"], "content": "cold [[tokens 2]]"}}))
+	if r := d.result(result); r["result"] != "tok0 tok1 " {
+		t.Errorf("result: %v", r)
+	}
+}
+
 func TestFirstInitializeCounts(t *testing.T) {
 	d := startFake(t)
 	r := d.ask("initialize", object{"systemPrompt": []string{"one", "two"}})["response"].(object)

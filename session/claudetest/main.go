@@ -1,7 +1,8 @@
 // Package claudetest is a scripted stand-in for the Claude Code CLI that a test binary becomes by executing itself.
 //
 // It speaks on stdio what Claude Code 2.1.330 speaks with -p --input-format stream-json --output-format stream-json --verbose
-// --include-partial-messages, and asks no model: the last user text says how it is to be answered, see package directive.
+// --include-partial-messages, and asks no model: the last user text says how it is to be answered, see package directive. So
+// do the results of tools that come without one.
 //
 //	[[echo]]                       the digest of the conversation it holds and the text's head
 //	[[state]]                      model, system prompt, settings and tools as JSON

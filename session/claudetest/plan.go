@@ -56,10 +56,10 @@ func tokens(n int) []string {
 	return out
 }
 
-// planFor reads the directives of the last user text.
+// planFor reads the directives of the last user text, or of the last results.
 func (f *fake) planFor(conversation []wire.Message, tools []string) plan {
 	p := plan{fault: fault{after: beforeStart}}
-	for _, d := range directive.Parse(wire.LastUserText(conversation)) {
+	for _, d := range directive.Parse(orders(conversation)) {
 		p.obey(d)
 		switch d.Name {
 		case "echo":
@@ -77,6 +77,22 @@ func (f *fake) planFor(conversation []wire.Message, tools []string) plan {
 		p.cut(limit)
 	}
 	return p
+}
+
+// orders is what the last user message says. Where that is results and nothing else,
+// they say how the loop goes on.
+func orders(conversation []wire.Message) string {
+	text := wire.LastUserText(conversation)
+	if text != "" || len(conversation) == 0 {
+		return text
+	}
+	var results []string
+	for _, b := range conversation[len(conversation)-1].Content {
+		if b.Type == "tool_result" {
+			results = append(results, b.Content.Text())
+		}
+	}
+	return strings.Join(results, "\n")
 }
 
 func (p *plan) obey(d directive.Directive) {
