@@ -75,6 +75,15 @@ bin/cli/%/node_modules/.package-lock.json:
 bench: cli ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./queue/... ./session/... ./api/... ./cmd/...
 
+# Each takes its own number of rounds and prints medians; run it on a machine that is otherwise idle. Some ten minutes.
+FIGURES := ^Benchmark(FirstToken|Ways|ToolLoop|Memory|CacheReads|LargeBody)$$
+
+.PHONY: figures
+figures: cli ## measure latency, memory and cache with the real CLI
+	@$(GO) test -run '^$$' -bench '$(FIGURES)' -benchtime 1x -timeout 30m ./session ./cmd/maxrelay 2>&1 | \
+		awk '/^Benchmark.*[0-9]/ { print; fflush(); next } \
+		     /^(goos|goarch|pkg|PASS|ok)/ { next } /^cpu:/ { print; next } /FAIL|panic/ { bad = 1 } { print > "/dev/stderr" } END { exit bad }'
+
 .PHONY: nats-cli
 nats-cli: ## build bin/nats, the broker's own command line
 	cd tools/nats && $(GO) build -o ../../bin/nats github.com/nats-io/natscli/nats
