@@ -125,6 +125,7 @@ func (s *Server) whole(ctx context.Context, p *reply) {
 		p.fail(err)
 		return
 	}
+	p.see(p.turns[0])
 	p.headers(p.x.Header())
 	if err := p.x.json(http.StatusOK, openai.NewCompletion(p.head(), choices, p.usage())); err != nil {
 		p.fail(err)

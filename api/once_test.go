@@ -245,8 +245,9 @@ func TestAFailureBehindTheHeadersLeavesThemAlone(t *testing.T) {
 	must(t, err)
 	s := bare(t, Config{})
 	x := s.newExchange(a, httptest.NewRequest(http.MethodPost, "/", nil))
-	p := &reply{server: s, x: x, q: &question{}}
+	p := &reply{server: s, x: x, q: &question{}, halt: func() {}}
 	p.turns = []*turn{{reply: p, attempt: 1, worker: "first", session: chat.SessionNew}}
+	p.see(p.turns[0])
 	p.write([]byte("data: x\n\n"))
 	p.turns[0].worker = "second" // others copy the headers by now
 	p.fail(&chat.Error{Code: chat.CodeWorkerFailed, Message: "failed"})

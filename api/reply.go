@@ -27,11 +27,28 @@ type reply struct {
 
 	arrivals chan arrival   // of the pumps
 	pumps    sync.WaitGroup // one for each turn, when there are several
+	halt     func()         // ends the pumps, whose turns are the reply's afterwards
+	first    come           // of the first answer, as last seen
+}
+
+// come is how an answer was come by.
+type come struct {
+	attempt int
+	worker  string
+	waited  time.Duration
+	session chat.Session
+}
+
+// see notes how the first answer is come by, while its turn is the reply's.
+func (p *reply) see(t *turn) {
+	if t.index == 0 {
+		p.first = come{t.attempt, t.worker, t.waited, t.session}
+	}
 }
 
 // answer runs the admitted question and records it, whatever happens.
 func (s *Server) answer(x *exchange, r *http.Request, q *question) {
-	p := &reply{server: s, x: x, q: q, method: r.Method, arrivals: make(chan arrival)}
+	p := &reply{server: s, x: x, q: q, method: r.Method, arrivals: make(chan arrival), halt: func() {}}
 	defer p.record(r.Context())
 	if err := p.submit(r.Context()); err != nil {
 		p.fail(err)
@@ -40,8 +57,11 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 	}
 	defer p.settle(r.Context())
 	ctx, cancel := context.WithCancel(r.Context())
-	defer p.pumps.Wait()
-	defer cancel()
+	p.halt = func() {
+		cancel()
+		p.pumps.Wait()
+	}
+	defer p.halt()
 	if q.asked.Stream {
 		s.stream(ctx, p)
 	} else {
@@ -150,14 +170,13 @@ func (p *reply) usage() openai.Usage {
 
 // headers tells how the first answer was come by, as far as that is known.
 func (p *reply) headers(h http.Header) {
-	if len(p.turns) == 0 || p.turns[0].attempt == 0 {
+	if p.first.attempt == 0 {
 		return
 	}
-	t := p.turns[0]
-	h.Set("X-Maxrelay-Worker", t.worker)
-	h.Set("X-Maxrelay-Queue-Ms", strconv.FormatInt(t.waited.Milliseconds(), 10))
-	if t.session != "" {
-		h.Set("X-Maxrelay-Session", string(t.session))
+	h.Set("X-Maxrelay-Worker", p.first.worker)
+	h.Set("X-Maxrelay-Queue-Ms", strconv.FormatInt(p.first.waited.Milliseconds(), 10))
+	if p.first.session != "" {
+		h.Set("X-Maxrelay-Session", string(p.first.session))
 	}
 }
 
@@ -168,6 +187,10 @@ func (p *reply) fail(err error) {
 	if errors.Is(err, queue.ErrSlowClient) {
 		p.drop()
 		return
+	}
+	p.halt()
+	for _, t := range p.turns {
+		p.see(t)
 	}
 	if p.x.status == 0 { // afterwards others may read them
 		p.headers(p.x.Header())

@@ -58,6 +58,7 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 // take appends what arrived of one answer. With an error, what it appended is still to
 // be sent before it.
 func (p *reply) take(buf []byte, enc *openai.ChoiceStream, a arrival) ([]byte, error) {
+	p.see(a.turn)
 	if a.step.moved && enc.Begun() {
 		return buf, &chat.Error{Code: chat.CodeWorkerFailed, Message: "the worker that answered was lost: send the request again"}
 	}
