@@ -203,7 +203,7 @@ func (s *Server) fail(x *exchange, err error) {
 // authenticated runs before the body is read.
 func (s *Server) authenticated(h handler) handler {
 	return func(x *exchange, r *http.Request) (err error) {
-		if x.identity, err = s.cfg.Keys.Identify(r); err != nil {
+		if x.identity, err = s.cfg.Keys.Identify(r, key.Peer(r)); err != nil {
 			return err
 		}
 		return h(x, r)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"maxrelay/session/chat"
@@ -22,19 +24,32 @@ type Identity struct {
 	ID   string
 	Name string // for people
 	Pool string // whose workers serve it
+
+	Managed bool // the rest is a managed key's, zero otherwise
+
+	Tier          string   // of its request rate
+	TokenLimit    int64    // tokens of its whole life
+	AllowedModels []string // as clients name them; none: every model
 }
 
-// Keys are the keys that are accepted. They do not change after New.
+// MayUse reports whether the caller may ask for a model, by the name it asks with.
+func (i Identity) MayUse(model string) bool {
+	return len(i.AllowedModels) == 0 || slices.Contains(i.AllowedModels, model)
+}
+
+// Keys are the keys that are accepted: those of the configuration, which do not change
+// after New, and those of a Store, which do.
 type Keys struct {
 	required bool
 	local    Identity
-	byHash   map[[sha256.Size]byte]entry
+	byHash   map[digest]entry
+	managed  *Store // nil: none
 }
 
 // entry repeats its hash, because finding it in a map is not a comparison in constant
 // time.
 type entry struct {
-	hash     [sha256.Size]byte
+	hash     digest
 	identity Identity
 }
 
@@ -45,7 +60,7 @@ func New(secrets []string, required bool, pool string) (*Keys, error) {
 	k := &Keys{
 		required: required,
 		local:    Identity{ID: Local, Name: Local, Pool: pool},
-		byHash:   make(map[[sha256.Size]byte]entry, len(secrets)),
+		byHash:   make(map[digest]entry, len(secrets)),
 	}
 	for i, secret := range secrets {
 		hash, err := hashOf(secret)
@@ -58,32 +73,45 @@ func New(secrets []string, required bool, pool string) (*Keys, error) {
 	return k, nil
 }
 
-func hashOf(secret string) (hash [sha256.Size]byte, err error) {
-	digest, hashed := strings.CutPrefix(secret, "sha256:")
+// With returns these keys and those of the store, which stays the caller's to close.
+func (k *Keys) With(managed *Store) *Keys {
+	both := *k
+	both.managed = managed
+	return &both
+}
+
+func hashOf(secret string) (hash digest, err error) {
+	hexadecimal, hashed := strings.CutPrefix(secret, "sha256:")
 	if !hashed {
 		if strings.TrimSpace(secret) == "" {
 			return hash, errors.New("is empty")
 		}
 		return sha256.Sum256([]byte(secret)), nil
 	}
-	b, err := hex.DecodeString(digest)
-	if err != nil || len(b) != len(hash) {
+	if err := hash.UnmarshalText([]byte(hexadecimal)); err != nil {
 		return hash, fmt.Errorf("sha256: must be followed by %d hexadecimal digits", 2*len(hash))
 	}
-	return [sha256.Size]byte(b), nil
+	return hash, nil
 }
 
 // Required reports whether a caller without a known key is refused.
 func (k *Keys) Required() bool { return k.required }
 
-// Identify returns who makes the request. Its error is a *chat.Error.
-func (k *Keys) Identify(r *http.Request) (Identity, error) {
+// Identify returns who makes the request, which came from the address. Its error is a
+// *chat.Error. A managed key that may not be used is refused even where no key is
+// required: who sends it is somebody, not anybody.
+func (k *Keys) Identify(r *http.Request, from netip.Addr) (Identity, error) {
 	secret := secretOf(r)
-	hash := sha256.Sum256([]byte(secret))
-	e, found := k.byHash[hash]
-	switch {
-	case found && subtle.ConstantTimeCompare(e.hash[:], hash[:]) == 1:
+	hash := digest(sha256.Sum256([]byte(secret)))
+	if e, found := k.byHash[hash]; found && subtle.ConstantTimeCompare(e.hash[:], hash[:]) == 1 {
 		return e.identity, nil
+	}
+	if k.managed != nil {
+		if identity, found, err := k.managed.identify(hash, from, r.Header.Get("Origin")); found {
+			return identity, err
+		}
+	}
+	switch {
 	case !k.required:
 		return k.local, nil
 	case secret == "":
@@ -103,4 +131,8 @@ func secretOf(r *http.Request) string {
 
 func unauthenticated(message string) error {
 	return &chat.Error{Code: chat.CodeUnauthenticated, Message: message}
+}
+
+func forbidden(message string) error {
+	return &chat.Error{Code: chat.CodeForbidden, Message: message}
 }

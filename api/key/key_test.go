@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func TestIdentify(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, err := keys.Identify(&http.Request{Header: tc.header})
+				got, err := keys.Identify(&http.Request{Header: tc.header}, netip.Addr{})
 				if want == "" {
 					if e, ok := errors.AsType[*chat.Error](err); !ok || e.Code != chat.CodeUnauthenticated {
 						t.Errorf("error %v, want one of an unknown key", err)
@@ -66,7 +67,7 @@ func TestIDsAreSafeInSubjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := keys.Identify(&http.Request{Header: http.Header{"X-Api-Key": {"a b.c>*"}}})
+	id, err := keys.Identify(&http.Request{Header: http.Header{"X-Api-Key": {"a b.c>*"}}}, netip.Addr{})
 	if err != nil || !regexp.MustCompile(`^k_[0-9a-f]{10}$`).MatchString(id.ID) {
 		t.Errorf("got %+v, %v", id, err)
 	}
