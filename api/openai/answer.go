@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"maxrelay/api/tool"
 	"maxrelay/session/chat"
 )
 
@@ -29,6 +30,11 @@ type ToolCall struct {
 	ID       string   `json:"id"`
 	Type     string   `json:"type"` // function
 	Function Function `json:"function"`
+}
+
+// toolCall returns a call with all its arguments, in the client's schema.
+func toolCall(c *tool.Call) ToolCall {
+	return ToolCall{ID: c.ID, Type: "function", Function: Function{Name: c.Name, Arguments: c.Arguments()}}
 }
 
 // Function is what a call calls.
@@ -82,7 +88,7 @@ func (e ending) formed() bool {
 // form is what of a request its answers are written by; an answer outlives the rest.
 type form struct {
 	format  Format
-	wrapped wrappedTools
+	wrapped tool.Wrapped
 }
 
 func (r *Request) form() form { return form{r.Format, r.wrapped} }
@@ -92,7 +98,7 @@ func (r *Request) form() form { return form{r.Format, r.wrapped} }
 type Answer struct {
 	form
 	text, thinking strings.Builder
-	calls          []call
+	calls          []tool.Call
 	open           bool // the last call is being told
 	end            ending
 }
@@ -104,15 +110,15 @@ func NewAnswer(r *Request) *Answer { return &Answer{form: r.form()} }
 func (a *Answer) Add(e chat.Event) {
 	switch e.Type {
 	case chat.EventBlockStart:
-		if a.open = isCall(e.Block); a.open {
-			a.calls = append(a.calls, a.begin(e.Block))
+		if a.open = tool.IsCall(e.Block); a.open {
+			a.calls = append(a.calls, a.wrapped.Begin(e.Block))
 			a.end.calls++
 		}
 	case chat.EventBlockDelta:
 		a.text.WriteString(e.Text)
 		a.thinking.WriteString(e.Thinking)
 		if a.open {
-			a.calls[len(a.calls)-1].tell(e.PartialJSON)
+			a.calls[len(a.calls)-1].Tell(e.PartialJSON)
 		}
 	case chat.EventBlockStop:
 		a.open = false
@@ -130,7 +136,7 @@ func (a *Answer) Choice(index int) (Choice, error) {
 	}
 	m := Message{Role: "assistant", ReasoningContent: a.thinking.String()}
 	for i := range a.calls {
-		m.ToolCalls = append(m.ToolCalls, a.calls[i].whole())
+		m.ToolCalls = append(m.ToolCalls, toolCall(&a.calls[i]))
 	}
 	switch {
 	case a.end.stop == chat.StopRefusal:

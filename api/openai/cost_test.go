@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"maxrelay/api/content"
+	"maxrelay/api/tool"
 	"maxrelay/session/chat"
 )
 
@@ -13,10 +15,10 @@ import (
 func TestWhatARequestMayCostIsBounded(t *testing.T) {
 	user := `{"role":"user","content":"x"}`
 	for name, c := range map[string]struct{ body, param string }{
-		"messages":  {`{"model":"m","messages":[` + strings.Repeat(user+",", maxPieces) + user + `]}`, "messages"},
-		"parts":     {`{"model":"m","messages":[{"role":"user","content":[` + strings.Repeat(`{"type":"text","text":"x"},`, maxPieces) + `{"type":"text","text":"x"}]}]}`, "messages"},
-		"arguments": {callWith(`{"a":[` + strings.Repeat("0,", maxValues) + `0]}`), "messages[0].tool_calls[0].function.arguments"},
-		"tools":     {withMore(`,"tools":[{"type":"function","function":{"name":"f","description":"` + strings.Repeat("d", maxToolBytes) + `"}}]`), "tools"},
+		"messages":  {`{"model":"m","messages":[` + strings.Repeat(user+",", content.MaxPieces) + user + `]}`, "messages"},
+		"parts":     {`{"model":"m","messages":[{"role":"user","content":[` + strings.Repeat(`{"type":"text","text":"x"},`, content.MaxPieces) + `{"type":"text","text":"x"}]}]}`, "messages"},
+		"arguments": {callWith(`{"a":[` + strings.Repeat("0,", content.MaxValues) + `0]}`), "messages[0].tool_calls[0].function.arguments"},
+		"tools":     {withMore(`,"tools":[{"type":"function","function":{"name":"f","description":"` + strings.Repeat("d", tool.MaxBytes) + `"}}]`), "tools"},
 		"a stop":    {withMore(`,"stop":"` + strings.Repeat("s", maxStop+1) + `"`), "stop"},
 		"a pattern": {withMore(`,"response_format":{"type":"json_schema","json_schema":{"name":"f","strict":true,"schema":{"type":"string","pattern":"` +
 			strings.Repeat("a{1000}", 4000) + `"}}}`), "response_format.json_schema.schema"},

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
@@ -38,25 +39,25 @@ func (f Format) instruct(system string) string {
 // format reads response_format. The second result is the schema as the upstream takes
 // it.
 func (d *decoder) format() (Format, json.RawMessage) {
-	v, ok := d.members["response_format"]
+	v, ok := d.Members["response_format"]
 	if !ok {
 		return Format{}, nil
 	}
 	f, schema, err := decodeFormat(v)
-	d.fail(err)
+	d.Fail(err)
 	return f, schema
 }
 
-func decodeFormat(v value) (Format, json.RawMessage, error) {
-	members, err := v.members("type", "json_schema")
+func decodeFormat(v field.Value) (Format, json.RawMessage, error) {
+	members, err := v.Members("type", "json_schema")
 	if err != nil {
 		return Format{}, nil, err
 	}
 	kind, ok := members["type"]
 	if !ok {
-		return Format{}, nil, chat.Invalid(v.at+".type", "is required: text, json_object or json_schema")
+		return Format{}, nil, chat.Invalid(v.At+".type", "is required: text, json_object or json_schema")
 	}
-	name, err := kind.among("text", "json_object", "json_schema")
+	name, err := kind.Among("text", "json_object", "json_schema")
 	if err != nil || name == "text" {
 		return Format{}, nil, err
 	}
@@ -65,38 +66,38 @@ func decodeFormat(v value) (Format, json.RawMessage, error) {
 	}
 	format, ok := members["json_schema"]
 	if !ok {
-		return Format{}, nil, chat.Invalid(v.at+".json_schema", "is required: an object with name and schema")
+		return Format{}, nil, chat.Invalid(v.At+".json_schema", "is required: an object with name and schema")
 	}
 	return decodeSchemaFormat(format)
 }
 
 var formatName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
-func decodeSchemaFormat(v value) (Format, json.RawMessage, error) {
-	members, err := v.members("name", "description", "schema", "strict")
+func decodeSchemaFormat(v field.Value) (Format, json.RawMessage, error) {
+	members, err := v.Members("name", "description", "schema", "strict")
 	if err != nil {
 		return Format{}, nil, err
 	}
-	d := decoder{members: members}
+	d := field.Object{Members: members}
 	if _, ok := members["name"]; !ok {
-		d.fail(chat.Invalid(v.at+".name", "is required: a name for the format"))
+		d.Fail(chat.Invalid(v.At+".name", "is required: a name for the format"))
 	}
-	if name := d.text("name"); !formatName.MatchString(name) {
-		d.fail(chat.Invalid(v.at+".name", "must be 1 to 64 letters, digits, underscores or dashes"))
+	if name := d.Text("name"); !formatName.MatchString(name) {
+		d.Fail(chat.Invalid(v.At+".name", "must be 1 to 64 letters, digits, underscores or dashes"))
 	}
 	schema, ok := members["schema"]
 	if !ok {
-		d.fail(chat.Invalid(v.at+".schema", "is required: a JSON Schema, an object"))
+		d.Fail(chat.Invalid(v.At+".schema", "is required: a JSON Schema, an object"))
 	}
-	f := Format{Strict: d.flag("strict")}
-	description := d.text("description")
-	if d.err != nil {
-		return Format{}, nil, d.err
+	f := Format{Strict: d.Flag("strict")}
+	description := d.Text("description")
+	if d.Err != nil {
+		return Format{}, nil, d.Err
 	}
 	if err := checkSchema(schema, f.Strict); err != nil {
 		return Format{}, nil, err
 	}
-	f.Schema = json.RawMessage(schema.raw)
+	f.Schema = json.RawMessage(schema.Raw)
 	return f, outputSchema(schema, description), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
@@ -96,7 +97,7 @@ func TestOutputSchemaHasWhatTheUpstreamTakes(t *testing.T) {
 		"the schema's own first":     {`{"type":"null","description":"own"}`, "nothing", `{"type":"null","description":"own"}`},
 		"a property named minimum":   {`{"properties":{"minimum":{"type":"null"}}}`, "", `{"properties":{"minimum":{"type":"null"}},"additionalProperties":false}`},
 	} {
-		if got := string(outputSchema(value{raw: []byte(tc.schema)}, tc.description)); got != tc.want {
+		if got := string(outputSchema(field.Value{Raw: []byte(tc.schema)}, tc.description)); got != tc.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, tc.want)
 		}
 	}
@@ -261,7 +262,7 @@ func FuzzCheckSchema(f *testing.F) {
 		f.Add(schema, `[]`, false)
 	}
 	f.Fuzz(func(t *testing.T, schema, answer string, strict bool) {
-		v, err := parse([]byte(schema))
+		v, err := field.Parse([]byte(schema))
 		if err != nil {
 			return
 		}
@@ -274,30 +275,10 @@ func FuzzCheckSchema(f *testing.F) {
 		if out := outputSchema(v, "d"); !json.Valid(out) {
 			t.Fatalf("upstream's form is no JSON: %s", out)
 		}
-		if _, err := (Format{Schema: v.raw, Strict: strict}).Check(answer); err != nil {
+		if _, err := (Format{Schema: v.Raw, Strict: strict}).Check(answer); err != nil {
 			if _, ok := errors.AsType[*chat.Error](err); !ok {
 				t.Fatalf("error of type %T: %v", err, err)
 			}
-		}
-	})
-}
-
-func FuzzArgumentSchema(f *testing.F) {
-	for _, schema := range []string{`{}`, `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#"}}}`, `{"properties":{"a":true}}`, `{"type":["object"],"anyOf":[{"\u0024ref":"#"}]}`} {
-		f.Add(schema)
-	}
-	f.Fuzz(func(t *testing.T, schema string) {
-		v, err := parse([]byte(schema))
-		if err != nil {
-			return
-		}
-		out, _, err := argumentSchema(v)
-		if err != nil {
-			return
-		}
-		var top map[string]any // and no struct: that would take other spellings of a name
-		if err := json.Unmarshal(out, &top); err != nil || top["type"] != "object" {
-			t.Fatalf("%s became %s: %v", schema, out, err)
 		}
 	})
 }

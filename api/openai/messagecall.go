@@ -4,23 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"maxrelay/api/content"
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
-// maxCallID bounds the ids of calls; some relays put a whole signature into them.
-const maxCallID = 2 << 10 // bytes
-
 // calls reads the calls of an earlier answer.
-func (r *reader) calls(members map[string]value) (blocks []chat.Block, err error) {
+func (r *reader) calls(members map[string]field.Value) (blocks []chat.Block, err error) {
 	calls, ok := members["tool_calls"]
 	if !ok {
 		return nil, nil
 	}
-	if !calls.is('[') {
-		return nil, calls.wrong("an array of tool calls")
+	if !calls.Is('[') {
+		return nil, calls.Wrong("an array of tool calls")
 	}
-	for _, v := range calls.elements() {
-		if err := r.piece(); err != nil {
+	for _, v := range calls.Elements() {
+		if err := r.Piece(); err != nil {
 			return nil, err
 		}
 		b, err := r.call(v)
@@ -33,27 +32,27 @@ func (r *reader) calls(members map[string]value) (blocks []chat.Block, err error
 }
 
 // call reads one call. Some clients leave its type out.
-func (r *reader) call(v value) (chat.Block, error) {
-	members, err := v.members("id", "type", "function")
+func (r *reader) call(v field.Value) (chat.Block, error) {
+	members, err := v.Members("id", "type", "function")
 	if err != nil {
 		return chat.Block{}, err
 	}
 	if kind, ok := members["type"]; ok {
-		if name, err := kind.text(); err != nil {
+		if name, err := kind.Text(); err != nil {
 			return chat.Block{}, err
 		} else if name != "function" {
-			return chat.Block{}, chat.Invalid(kind.at, "must be function: other kinds of tools are not supported")
+			return chat.Block{}, chat.Invalid(kind.At, "must be function: other kinds of tools are not supported")
 		}
 	}
-	id, err := callID(v, "id")
+	id, err := content.CallID(v, "id")
 	if err != nil {
 		return chat.Block{}, err
 	}
-	function, err := v.require("function", "an object with the function's name and arguments")
+	function, err := v.Require("function", "an object with the function's name and arguments")
 	if err != nil {
 		return chat.Block{}, err
 	}
-	name, err := calledName(function)
+	name, err := content.CalledName(function)
 	if err != nil {
 		return chat.Block{}, err
 	}
@@ -61,67 +60,24 @@ func (r *reader) call(v value) (chat.Block, error) {
 	return chat.Block{Type: chat.BlockToolUse, ID: id, Name: name, Input: input}, err
 }
 
-// callID returns the id in a member, in the form that the upstream takes.
-func callID(v value, name string) (string, error) {
-	id, err := v.requireText(name, "the id of a tool call")
-	if err == nil && (id == "" || len(id) > maxCallID) {
-		err = chat.Invalid(v.member(name), "must be 1 to %d bytes long", maxCallID)
-	}
-	return chat.ToolID(id), err
-}
-
-func calledName(function value) (string, error) {
-	name, err := function.requireText("name", "the function's name")
-	if err != nil {
-		return "", err
-	}
-	mapped := chat.ToolName(name)
-	if name == "" || len(mapped) > chat.MaxToolName {
-		return "", chat.Invalid(function.member("name"), "must be 1 to %d letters, digits, hyphens and underscores", chat.MaxToolName)
-	}
-	return mapped, nil
-}
-
 // arguments returns a call's arguments, which are JSON in a string. No arguments at all
 // are an empty object, as models that write nothing mean it.
-func (r *reader) arguments(function value) ([]byte, error) {
-	text, err := function.requireText("arguments", "a JSON object in a string")
+func (r *reader) arguments(function field.Value) (json.RawMessage, error) {
+	const want = "a string with a JSON object"
+	text, err := function.RequireText("arguments", "a JSON object in a string")
 	if err != nil {
 		return nil, err
 	}
-	wrong := chat.Invalid(function.member("arguments"), "must be a string with a JSON object")
-	raw := bytes.TrimSpace([]byte(text))
-	if len(raw) > 0 && !json.Valid(raw) {
-		return nil, wrong
+	v := field.Value{Raw: bytes.TrimSpace([]byte(text)), At: function.Member("arguments")}
+	if len(v.Raw) > 0 && !json.Valid(v.Raw) {
+		return nil, chat.Invalid(v.At, "must be %s", want)
 	}
-	if r.values += valuesIn(raw); r.values > maxValues {
-		return nil, chat.Invalid(function.member("arguments"), "has a value too many: the arguments of all calls of a request can have up to %d", maxValues)
-	}
-	input, err := chat.CanonicalJSON(raw)
-	if err != nil || !bytes.HasPrefix(input, []byte("{")) {
-		return nil, wrong
-	}
-	return input, nil
-}
-
-// valuesIn counts the values of a JSON text, give or take those in empty brackets.
-func valuesIn(raw []byte) (n int) {
-	for s := (scanner{raw, 0}); s.pos < len(raw); {
-		switch raw[s.pos] {
-		case '"':
-			s.skipString()
-			continue
-		case ',', '[', '{', ':':
-			n++
-		}
-		s.pos++
-	}
-	return n
+	return r.Input(v, want)
 }
 
 // result reads what a tool gave. To the upstream it is a user's.
-func (r *reader) result(v value, members map[string]value) (chat.Message, error) {
-	id, err := callID(v, "tool_call_id")
+func (r *reader) result(v field.Value, members map[string]field.Value) (chat.Message, error) {
+	id, err := content.CallID(v, "tool_call_id")
 	if err != nil {
 		return chat.Message{}, err
 	}

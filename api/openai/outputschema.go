@@ -2,6 +2,8 @@ package openai
 
 import (
 	"encoding/json"
+	"maxrelay/api/field"
+	"maxrelay/api/schema"
 	"slices"
 	"strings"
 )
@@ -11,12 +13,12 @@ import (
 // properties than those it names, oneOf is anyOf, and a keyword that cannot be enforced
 // is told to the model in the description, as Anthropic's own SDKs do. Answers to a
 // strict format are held to the client's schema all the same.
-func outputSchema(schema value, description string) json.RawMessage {
-	out := enforceable(nil, schema)
-	if members, _ := schema.members("description"); description == "" || members["description"].raw != nil {
+func outputSchema(v field.Value, description string) json.RawMessage {
+	out := enforceable(nil, v)
+	if members, _ := v.Members("description"); description == "" || members["description"].Raw != nil {
 		return out
 	}
-	return append(append(appendString([]byte(`{"description":`), description), comma(out[1:])...), out[1:]...)
+	return append(append(field.AppendString([]byte(`{"description":`), description), comma(out[1:])...), out[1:]...)
 }
 
 // comma is what goes before the rest of an object.
@@ -39,41 +41,41 @@ var enforcedFormats = []string{"date", "date-time", "duration", "email", "hostna
 var unsaid = []string{"$comment", "$id", "$schema"}
 
 // enforceable appends a schema without what cannot be enforced.
-func enforceable(dst []byte, schema value) []byte {
-	if !schema.is('{') {
-		return append(dst, schema.raw...)
+func enforceable(dst []byte, v field.Value) []byte {
+	if !v.Is('{') {
+		return append(dst, v.Raw...)
 	}
 	var said []string
 	description := ""
 	dst = append(dst, '{')
-	for key, v := range schema.pairs() {
+	for key, member := range v.Pairs() {
 		switch {
-		case key == "description" && v.is('"'):
-			description = unquote(v.raw)
+		case key == "description" && member.Is('"'):
+			description = field.Unquote(member.Raw)
 		case key == "oneOf":
-			dst = appendKeyword(appendKey(dst, "anyOf"), "anyOf", v, enforceable)
-		case isEnforced(key, v):
-			dst = appendKeyword(appendKey(dst, key), key, v, enforceable)
+			dst = schema.AppendKeyword(schema.AppendKey(dst, "anyOf"), "anyOf", member, enforceable)
+		case isEnforced(key, member):
+			dst = schema.AppendKeyword(schema.AppendKey(dst, key), key, member, enforceable)
 		case key != "additionalProperties" && !slices.Contains(unsaid, key):
-			said = append(said, key+": "+string(v.raw))
+			said = append(said, key+": "+string(member.Raw))
 		}
 	}
-	dst = appendClosed(dst, schema)
+	dst = appendClosed(dst, v)
 	if len(said) > 0 {
 		description = strings.TrimSpace(description + "\n\n{" + strings.Join(said, ", ") + "}")
 	}
 	if description != "" {
-		dst = appendString(appendKey(dst, "description"), description)
+		dst = field.AppendString(schema.AppendKey(dst, "description"), description)
 	}
 	return append(dst, '}')
 }
 
-func isEnforced(key string, v value) bool {
+func isEnforced(key string, v field.Value) bool {
 	switch key {
 	case "format":
-		return v.is('"') && slices.Contains(enforcedFormats, unquote(v.raw))
+		return v.Is('"') && slices.Contains(enforcedFormats, field.Unquote(v.Raw))
 	case "minItems":
-		return string(v.raw) == "0" || string(v.raw) == "1"
+		return string(v.Raw) == "0" || string(v.Raw) == "1"
 	}
 	return slices.Contains(enforced, key)
 }
@@ -81,14 +83,14 @@ func isEnforced(key string, v value) bool {
 // appendClosed appends additionalProperties. An object that names properties is closed.
 // One that names none, or has a schema for the others, cannot be: closed it would hold
 // nothing, so the upstream is to say that it does not take it.
-func appendClosed(dst []byte, schema value) []byte {
-	members, _ := schema.members("type", "properties", "additionalProperties")
+func appendClosed(dst []byte, v field.Value) []byte {
+	members, _ := v.Members("type", "properties", "additionalProperties")
 	others, given := members["additionalProperties"]
 	switch {
-	case given && others.is('{'):
-		return enforceable(appendKey(dst, "additionalProperties"), others)
-	case given && others.is('f'), members["properties"].is('{') && !members["properties"].empty():
-		return append(appendKey(dst, "additionalProperties"), "false"...)
+	case given && others.Is('{'):
+		return enforceable(schema.AppendKey(dst, "additionalProperties"), others)
+	case given && others.Is('f'), members["properties"].Is('{') && !members["properties"].Empty():
+		return append(schema.AppendKey(dst, "additionalProperties"), "false"...)
 	}
 	return dst
 }

@@ -1,16 +1,14 @@
 package openai
 
 import (
-	"slices"
-	"strings"
-
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
 // param is a parameter and what it may be.
 type param struct {
 	name  string
-	check func(value) error
+	check func(field.Value) error
 }
 
 // unapplied lists the parameters that are checked but not applied, since the models
@@ -27,9 +25,9 @@ var unapplied = []param{
 
 func (d *decoder) checkUnapplied() {
 	for _, p := range unapplied {
-		if v, ok := d.members[p.name]; ok {
-			d.fail(p.check(v))
-			d.ignore(p.name)
+		if v, ok := d.Members[p.name]; ok {
+			d.Fail(p.check(v))
+			d.Ignore(p.name)
 		}
 	}
 }
@@ -42,65 +40,49 @@ var refusals = []param{
 	{"functions", never("is gone from the API: use tools")},
 	{"logprobs", logprobs},
 	{"modalities", modalities},
-	{"top_logprobs", func(value) error { return noLogprobs() }},
+	{"top_logprobs", func(field.Value) error { return noLogprobs() }},
 }
 
 func (d *decoder) refuse() {
 	for _, p := range refusals {
-		if v, ok := d.members[p.name]; ok {
-			d.fail(p.check(v))
+		if v, ok := d.Members[p.name]; ok {
+			d.Fail(p.check(v))
 		}
 	}
 }
 
-func never(words string) func(value) error {
-	return func(v value) error { return chat.Invalid(v.at, "%s", words) }
+func never(words string) func(field.Value) error {
+	return func(v field.Value) error { return chat.Invalid(v.At, "%s", words) }
 }
 
-func between(low, high float64) func(value) error {
-	return func(v value) error {
-		_, err := v.within(low, high)
+func between(low, high float64) func(field.Value) error {
+	return func(v field.Value) error {
+		_, err := v.Within(low, high)
 		return err
 	}
 }
 
-func (v value) within(low, high float64) (float64, error) {
-	f, err := v.number()
-	if err == nil && (f < low || f > high) {
-		return 0, chat.Invalid(v.at, "must be between %g and %g", low, high)
-	}
-	return f, err
-}
-
-func whole(v value) error {
-	_, err := v.whole()
+func whole(v field.Value) error {
+	_, err := v.Whole()
 	return err
 }
 
-func object(v value) error {
-	if !v.is('{') {
-		return v.wrong("an object")
+func object(v field.Value) error {
+	if !v.Is('{') {
+		return v.Wrong("an object")
 	}
 	return nil
 }
 
-func oneOf(names ...string) func(value) error {
-	return func(v value) error {
-		_, err := v.among(names...)
+func oneOf(names ...string) func(field.Value) error {
+	return func(v field.Value) error {
+		_, err := v.Among(names...)
 		return err
 	}
 }
 
-func (v value) among(names ...string) (string, error) {
-	name, err := v.text()
-	if err == nil && !slices.Contains(names, name) {
-		return "", chat.Invalid(v.at, "must be one of %s", strings.Join(names, ", "))
-	}
-	return name, err
-}
-
-func logprobs(v value) error {
-	asked, err := v.flag()
+func logprobs(v field.Value) error {
+	asked, err := v.Flag()
 	if err == nil && asked {
 		return noLogprobs()
 	}
@@ -111,11 +93,11 @@ func noLogprobs() error {
 	return chat.Invalid("logprobs", "is not supported: the models do not tell probabilities")
 }
 
-func modalities(v value) error {
-	if !v.is('[') {
-		return v.wrong("an array of strings")
+func modalities(v field.Value) error {
+	if !v.Is('[') {
+		return v.Wrong("an array of strings")
 	}
-	for _, m := range v.elements() {
+	for _, m := range v.Elements() {
 		if err := oneOf("text")(m); err != nil {
 			return err
 		}
@@ -127,14 +109,14 @@ func modalities(v value) error {
 const maxAnswers = 8
 
 func (d *decoder) answers() int {
-	v, ok := d.members["n"]
+	v, ok := d.Members["n"]
 	if !ok {
 		return 1
 	}
-	n, err := v.whole()
+	n, err := v.Whole()
 	if err == nil && (n < 1 || n > maxAnswers) {
-		err = chat.Invalid(v.at, "must be between 1 and %d", maxAnswers)
+		err = chat.Invalid(v.At, "must be between 1 and %d", maxAnswers)
 	}
-	d.fail(err)
+	d.Fail(err)
 	return int(n)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"maxrelay/api/content"
 	"maxrelay/session/chat"
 )
 
@@ -275,17 +276,17 @@ func TestDecodeCallsAndResults(t *testing.T) {
 		want           []chat.Block // of the assistant, then of the tools
 	}{
 		"a call": {`{"id":"c1","type":"function","function":{"name":"f","arguments":" {\"b\":1,\"a\":2.0}"}}`,
-			`{"role":"tool","tool_call_id":"c1","content":"r"}`, []chat.Block{call("c1", "f", `{"a":2,"b":1}`), result("c1", textBlock("r"))}},
+			`{"role":"tool","tool_call_id":"c1","content":"r"}`, []chat.Block{call("c1", "f", `{"a":2,"b":1}`), result("c1", content.Text("r"))}},
 		"no arguments and no type": {`{"id":"c1","function":{"name":"f","arguments":""}}`,
 			`{"role":"tool","tool_call_id":"c1","content":""}`, []chat.Block{call("c1", "f", `{}`), result("c1")}},
 		"names and ids of another form": {`{"id":"a.b","function":{"name":"x y","arguments":"{}"}}`,
-			`{"role":"tool","tool_call_id":"a.b","content":"r"}`, []chat.Block{call("enc_a_2eb", "enc_x_20y", `{}`), result("enc_a_2eb", textBlock("r"))}},
+			`{"role":"tool","tool_call_id":"a.b","content":"r"}`, []chat.Block{call("enc_a_2eb", "enc_x_20y", `{}`), result("enc_a_2eb", content.Text("r"))}},
 		"results in another order": {`{"id":"1","function":{"name":"f","arguments":"{}"}},{"id":"2","function":{"name":"f","arguments":"{}"}}`,
 			`{"role":"tool","tool_call_id":"2","content":"r2"},{"role":"tool","tool_call_id":"1","content":"r1"}`,
-			[]chat.Block{call("1", "f", `{}`), call("2", "f", `{}`), result("1", textBlock("r1")), result("2", textBlock("r2"))}},
+			[]chat.Block{call("1", "f", `{}`), call("2", "f", `{}`), result("1", content.Text("r1")), result("2", content.Text("r2"))}},
 		"a picture in a result": {`{"id":"1","function":{"name":"f","arguments":"{}"}}`,
 			`{"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"look"},{"type":"image_url","image_url":"data:;base64,` + dot + `"}]}`,
-			[]chat.Block{call("1", "f", `{}`), result("1", textBlock("look"), pictureOf("image/png", dot))}},
+			[]chat.Block{call("1", "f", `{}`), result("1", content.Text("look"), pictureOf("image/png", dot))}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := Decode([]byte(`{"model":"m","messages":[{"role":"user","content":"q"},{"role":"assistant","content":null,"tool_calls":[` + tc.calls + `]},` + tc.results + `]}`))
@@ -332,27 +333,6 @@ func TestCallsAndResultsThatAreRefused(t *testing.T) {
 			mustBeAt(t, err, tc.param)
 		})
 	}
-}
-
-func FuzzCanonical64(f *testing.F) {
-	for _, s := range []string{"", "a", "QQ==", "QR==", "QQ", "-_-_", "+/+/", "Q Q\n=\r=", "====", "Q===", "é"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got, err := canonical64("p", s)
-		if err != nil {
-			return
-		}
-		data, err := base64.StdEncoding.Strict().DecodeString(got)
-		if err != nil || base64.StdEncoding.EncodeToString(data) != got {
-			t.Fatalf("%q became %q, which is not canonical (%v)", s, got, err)
-		}
-		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
-			if again, err := canonical64("p", enc.EncodeToString(data)); err != nil || again != got {
-				t.Fatalf("%q in another form became %q (%v)", got, again, err)
-			}
-		}
-	})
 }
 
 // What a body of pictures costs beside itself is one copy of each.

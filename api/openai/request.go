@@ -1,10 +1,11 @@
 package openai
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
+	"maxrelay/api/field"
+	"maxrelay/api/tool"
 	"maxrelay/session/chat"
 )
 
@@ -30,27 +31,27 @@ type Request struct {
 	// Ignored names the parameters that were given and are not applied, sorted.
 	Ignored []string
 
-	wrapped wrappedTools
+	wrapped tool.Wrapped
 }
 
 // Decode reads the body of POST /v1/chat/completions. Its errors are of type
 // *chat.Error, name the field at fault and say what would be right.
 func Decode(body []byte) (*Request, error) {
-	root, err := parse(body)
+	root, err := field.Parse(body)
 	if err != nil {
 		return nil, err
 	}
-	if !root.is('{') {
-		return nil, chat.Invalid("", "the body must be a JSON object, not %s", root.kind())
+	if !root.Is('{') {
+		return nil, chat.Invalid("", "the body must be a JSON object, not %s", root.Kind())
 	}
-	members, err := root.members(acted...)
+	members, err := root.Members(acted...)
 	if err != nil {
 		return nil, err
 	}
-	d := decoder{members: members}
+	d := decoder{field.Object{Members: members}}
 	r := &Request{
 		Model:        d.model(),
-		Stream:       d.flag("stream"),
+		Stream:       d.Flag("stream"),
 		IncludeUsage: d.includeUsage(),
 		User:         d.user(),
 		N:            d.answers(),
@@ -62,14 +63,14 @@ func Decode(body []byte) (*Request, error) {
 	r.Format, r.Params.Schema = d.format()
 	d.sampling(&r.Params, r.ToolChoice)
 	r.System, r.Messages = d.messages()
-	if d.err != nil {
-		return nil, d.err
+	if d.Err != nil {
+		return nil, d.Err
 	}
 	r.System = r.Format.instruct(r.System)
-	r.wrapped = tools.wrapped
-	r.wrapped.wrapCalls(r.Messages)
-	slices.Sort(d.ignored)
-	r.Ignored = d.ignored
+	r.wrapped = tools.Wrapped
+	r.wrapped.WrapCalls(r.Messages)
+	slices.Sort(d.Ignored)
+	r.Ignored = d.Ignored
 	return r, nil
 }
 
@@ -85,54 +86,21 @@ var acted = func() []string {
 	return names
 }()
 
-// decoder reads the members of the request. The first error stays; what is read
-// after it does not count.
+// decoder reads the members of the request.
 type decoder struct {
-	members map[string]value
-	ignored []string
-	err     error
-}
-
-func (d *decoder) fail(err error) {
-	d.err = cmp.Or(d.err, err)
-}
-
-// ignore lists a parameter as given and not applied, once.
-func (d *decoder) ignore(name string) {
-	if !slices.Contains(d.ignored, name) {
-		d.ignored = append(d.ignored, name)
-	}
-}
-func (d *decoder) flag(name string) bool {
-	v, ok := d.members[name]
-	if !ok {
-		return false
-	}
-	b, err := v.flag()
-	d.fail(err)
-	return b
-}
-
-func (d *decoder) text(name string) string {
-	v, ok := d.members[name]
-	if !ok {
-		return ""
-	}
-	s, err := v.text()
-	d.fail(err)
-	return s
+	field.Object
 }
 
 func (d *decoder) model() string {
-	model := d.text("model")
+	model := d.Text("model")
 	if strings.TrimSpace(model) == "" {
-		d.fail(chat.Invalid("model", "is required: the id of one of the models of GET /v1/models"))
+		d.Fail(chat.Invalid("model", "is required: the id of one of the models of GET /v1/models"))
 	}
 	return model
 }
 
 func (d *decoder) user() string {
-	user, identifier := d.text("user"), d.text("safety_identifier")
+	user, identifier := d.Text("user"), d.Text("safety_identifier")
 	if user != "" {
 		return user
 	}
@@ -140,44 +108,44 @@ func (d *decoder) user() string {
 }
 
 func (d *decoder) includeUsage() bool {
-	v, ok := d.members["stream_options"]
+	v, ok := d.Members["stream_options"]
 	if !ok {
 		return false
 	}
-	options, err := v.members("include_usage")
+	options, err := v.Members("include_usage")
 	if err != nil {
-		d.fail(err)
+		d.Fail(err)
 		return false
 	}
 	include, ok := options["include_usage"]
 	if !ok {
 		return false
 	}
-	b, err := include.flag()
-	d.fail(err)
+	b, err := include.Flag()
+	d.Fail(err)
 	return b
 }
 
 // messages returns the system prompt, which is all that system and developer
 // messages say before the first other message, and the conversation.
 func (d *decoder) messages() (string, []chat.Message) {
-	list, ok := d.members["messages"]
+	list, ok := d.Members["messages"]
 	if !ok {
-		d.fail(chat.Invalid("messages", "is required: the conversation, an array of at least one message"))
+		d.Fail(chat.Invalid("messages", "is required: the conversation, an array of at least one message"))
 		return "", nil
 	}
-	if !list.is('[') {
-		d.fail(list.wrong("an array of messages"))
+	if !list.Is('[') {
+		d.Fail(list.Wrong("an array of messages"))
 		return "", nil
 	}
 	var messages []chat.Message
 	var system []string
 	begun := false
 	var r reader
-	for _, v := range list.elements() {
+	for _, v := range list.Elements() {
 		m, err := r.message(v)
 		if err != nil {
-			d.fail(err)
+			d.Fail(err)
 			return "", nil
 		}
 		if begun = begun || m.Role != chat.RoleSystem; !begun {
@@ -187,7 +155,7 @@ func (d *decoder) messages() (string, []chat.Message) {
 		messages = append(messages, m)
 	}
 	if !begun {
-		d.fail(chat.Invalid("messages", "must hold at least one message of the role user"))
+		d.Fail(chat.Invalid("messages", "must hold at least one message of the role user"))
 	}
 	return strings.Join(system, "\n\n"), messages
 }

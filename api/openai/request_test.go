@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"maxrelay/api/content"
 	"maxrelay/session/chat"
 )
 
@@ -58,7 +59,7 @@ func TestDecodeConversation(t *testing.T) {
 func message(role chat.Role, texts ...string) chat.Message {
 	m := chat.Message{Role: role}
 	for _, text := range texts {
-		m.Content = append(m.Content, textBlock(text))
+		m.Content = append(m.Content, content.Text(text))
 	}
 	return m
 }
@@ -260,7 +261,7 @@ func encodeRequest(t *testing.T, r *Request) []byte {
 	for i, m := range r.Messages {
 		message := map[string]any{"role": m.Role}
 		if m.Content == nil && m.Role == chat.RoleSystem && r.System != "" && i == 0 {
-			m.Content = []chat.Block{textBlock(r.System)}
+			m.Content = []chat.Block{content.Text(r.System)}
 		}
 		if len(m.Content) == 1 && m.Content[0].Type == chat.BlockToolResult {
 			message["role"], message["tool_call_id"] = "tool", chat.ClientToolID(m.Content[0].ToolUseID)

@@ -3,6 +3,7 @@ package openai
 import (
 	"strings"
 
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
@@ -13,7 +14,7 @@ func (d *decoder) sampling(p *chat.Params, choice chat.ToolChoice) {
 	p.Temperature = d.scaled("temperature")
 	if p.TopP = d.scaled("top_p"); p.TopP != nil && p.Temperature != nil {
 		p.TopP = nil // current models refuse the pair
-		d.ignore("top_p")
+		d.Ignore("top_p")
 	}
 	p.Stop, p.BlankStop = d.stops()
 	p.Effort, p.NoThinking = d.effort()
@@ -32,15 +33,15 @@ func forbidsThinking(p *chat.Params, choice chat.ToolChoice) bool {
 func (d *decoder) maxTokens() int {
 	bound := 0
 	for _, name := range []string{"max_tokens", "max_completion_tokens"} {
-		v, ok := d.members[name]
+		v, ok := d.Members[name]
 		if !ok {
 			continue
 		}
-		n, err := v.whole()
+		n, err := v.Whole()
 		if err == nil && n < 1 {
-			err = chat.Invalid(v.at, "must be at least 1")
+			err = chat.Invalid(v.At, "must be at least 1")
 		}
-		d.fail(err)
+		d.Fail(err)
 		if bound == 0 || int(n) < bound {
 			bound = int(n)
 		}
@@ -51,15 +52,15 @@ func (d *decoder) maxTokens() int {
 // scaled returns a parameter that is 0 to 2 for clients and 0 to 1 for the models.
 // What is above is cut to 1, and the client is told.
 func (d *decoder) scaled(name string) *float64 {
-	v, ok := d.members[name]
+	v, ok := d.Members[name]
 	if !ok {
 		return nil
 	}
-	f, err := v.within(0, 2)
-	d.fail(err)
+	f, err := v.Within(0, 2)
+	d.Fail(err)
 	if f > 1 {
 		f = 1
-		d.ignore(name)
+		d.Ignore(name)
 	}
 	return &f
 }
@@ -73,25 +74,25 @@ const maxStop = 4 << 10
 // stops returns the stop sequences, those of white space apart: the Messages API
 // refuses them.
 func (d *decoder) stops() (upstream, blank []string) {
-	v, ok := d.members["stop"]
+	v, ok := d.Members["stop"]
 	if !ok {
 		return nil, nil
 	}
-	if !v.is('"') && !v.is('[') {
-		d.fail(v.wrong("a string or an array of strings"))
+	if !v.Is('"') && !v.Is('[') {
+		d.Fail(v.Wrong("a string or an array of strings"))
 	}
-	list := []value{v}
-	if v.is('[') {
-		list = d.atMost(v, maxStops, "stop sequences")
+	list := []field.Value{v}
+	if v.Is('[') {
+		list = d.AtMost(v, maxStops, "stop sequences")
 	}
 	for _, v := range list {
-		s, err := v.text()
-		d.fail(err)
+		s, err := v.Text()
+		d.Fail(err)
 		switch {
 		case s == "":
-			d.fail(chat.Invalid(v.at, "must not be empty"))
+			d.Fail(chat.Invalid(v.At, "must not be empty"))
 		case len(s) > maxStop:
-			d.fail(chat.Invalid(v.at, "must be at most %d bytes long", maxStop))
+			d.Fail(chat.Invalid(v.At, "must be at most %d bytes long", maxStop))
 		case strings.TrimSpace(s) == "":
 			blank = append(blank, s)
 		default:
@@ -101,27 +102,14 @@ func (d *decoder) stops() (upstream, blank []string) {
 	return upstream, blank
 }
 
-// atMost returns the elements of an array that must not have more than n.
-func (d *decoder) atMost(v value, n int, what string) []value {
-	var list []value
-	for i, e := range v.elements() {
-		if i == n {
-			d.fail(chat.Invalid(v.at, "must hold at most %d %s", n, what))
-			break
-		}
-		list = append(list, e)
-	}
-	return list
-}
-
 // effort translates reasoning_effort; what OpenAI calls minimal is the models' low.
 func (d *decoder) effort() (level string, noThinking bool) {
-	v, ok := d.members["reasoning_effort"]
+	v, ok := d.Members["reasoning_effort"]
 	if !ok {
 		return "", false
 	}
-	level, err := v.among("none", "minimal", "low", "medium", "high", "xhigh", "max")
-	d.fail(err)
+	level, err := v.Among("none", "minimal", "low", "medium", "high", "xhigh", "max")
+	d.Fail(err)
 	switch level {
 	case "none":
 		return "", true

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"maxrelay/api/field"
+	"maxrelay/api/tool"
 	"maxrelay/session/chat"
 )
 
@@ -20,13 +22,13 @@ type Stream struct {
 
 // NewStream returns the encoder of the answers to r.
 func NewStream(h Head, r *Request) *Stream {
-	b := appendString([]byte(`data: {"id":`), h.ID)
+	b := field.AppendString([]byte(`data: {"id":`), h.ID)
 	b = append(b, `,"object":"chat.completion.chunk","created":`...)
 	b = strconv.AppendInt(b, h.Created, 10)
 	b = append(b, `,"model":`...)
-	b = appendString(b, h.Model)
+	b = field.AppendString(b, h.Model)
 	b = append(b, `,"system_fingerprint":`...)
-	b = appendString(b, h.Fingerprint)
+	b = field.AppendString(b, h.Fingerprint)
 	s := &Stream{head: string(b), include: r.IncludeUsage, choices: make([]ChoiceStream, max(1, r.N))}
 	shut := `}]}` + "\n\n"
 	if s.include {
@@ -61,8 +63,9 @@ type ChoiceStream struct {
 	begun      bool   // the role went out
 	end        ending
 
-	call    call // the last one
-	calling bool // it is being told
+	call    tool.Call // the last one
+	calling bool      // it is being told
+	told    bool      // the client has some of its arguments
 
 	cut  objectCut       // of the format json_object
 	said strings.Builder // the text, where its format is to be checked
@@ -75,7 +78,7 @@ func (s *ChoiceStream) Begun() bool { return s.begun }
 func (s *ChoiceStream) Append(dst []byte, e chat.Event) []byte {
 	switch e.Type {
 	case chat.EventBlockStart:
-		if isCall(e.Block) {
+		if tool.IsCall(e.Block) {
 			return s.beginCall(s.endCall(dst), e.Block)
 		}
 	case chat.EventBlockDelta:
@@ -110,7 +113,7 @@ func (s *ChoiceStream) Finish(dst []byte) ([]byte, error) {
 		dst = s.delta(dst, `{"refusal":`, refused)
 	}
 	dst = append(append(dst, s.open...), `{},"logprobs":null,"finish_reason":`...)
-	dst = appendString(dst, s.end.reason())
+	dst = field.AppendString(dst, s.end.reason())
 	return append(dst, s.shut...), nil
 }
 
@@ -130,7 +133,7 @@ func (s *ChoiceStream) text(dst []byte, piece string) []byte {
 func (s *ChoiceStream) delta(dst []byte, key, text string) []byte {
 	dst = s.role(dst)
 	dst = append(append(dst, s.open...), key...)
-	dst = appendString(dst, text)
+	dst = field.AppendString(dst, text)
 	dst = append(dst, `},"logprobs":null,"finish_reason":null`...)
 	return append(dst, s.shut...)
 }

@@ -3,27 +3,28 @@ package openai
 import (
 	"strconv"
 
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
 // beginCall appends the chunk that names a call.
 func (s *ChoiceStream) beginCall(dst []byte, b *chat.Block) []byte {
-	s.call, s.calling = s.begin(b), true
+	s.call, s.calling, s.told = s.wrapped.Begin(b), true, false
 	s.end.calls++
 	dst = s.openCall(dst)
-	dst = appendString(append(dst, `,"id":`...), s.call.id)
-	dst = appendString(append(dst, `,"type":"function","function":{"name":`...), s.call.name)
+	dst = field.AppendString(append(dst, `,"id":`...), s.call.ID)
+	dst = field.AppendString(append(dst, `,"type":"function","function":{"name":`...), s.call.Name)
 	return s.shutCall(append(dst, `,"arguments":""`...))
 }
 
 // arguments appends a piece of the arguments. Wrapped ones can be unwrapped only when
 // they are whole, so they are held back.
 func (s *ChoiceStream) arguments(dst []byte, piece string) []byte {
-	if s.call.wrapped {
-		s.call.tell(piece)
+	if s.call.Wrapped {
+		s.call.Tell(piece)
 		return dst
 	}
-	s.call.streamed = true
+	s.told = true
 	return s.argumentsDelta(dst, piece)
 }
 
@@ -33,15 +34,15 @@ func (s *ChoiceStream) endCall(dst []byte) []byte {
 		return dst
 	}
 	s.calling = false
-	if s.call.streamed {
+	if s.told {
 		return dst
 	}
-	return s.argumentsDelta(dst, s.call.rest())
+	return s.argumentsDelta(dst, s.call.Arguments())
 }
 
 func (s *ChoiceStream) argumentsDelta(dst []byte, piece string) []byte {
 	dst = s.openCall(dst)
-	return s.shutCall(appendString(append(dst, `,"function":{"arguments":`...), piece))
+	return s.shutCall(field.AppendString(append(dst, `,"function":{"arguments":`...), piece))
 }
 
 func (s *ChoiceStream) openCall(dst []byte) []byte {

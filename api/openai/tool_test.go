@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"maxrelay/api/schema"
 	"maxrelay/session/chat"
 )
 
@@ -58,8 +59,8 @@ func TestNamesThatTheUpstreamDoesNotTakeAreMapped(t *testing.T) {
 	if name := chat.ToolName("get.weather"); r.Tools[0].Name != name || r.ToolChoice.Name != name || !r.wrapped[name] {
 		t.Errorf("got %+v, %+v, %v", r.Tools, r.ToolChoice, r.wrapped)
 	}
-	call := r.form().begin(&chat.Block{Type: chat.BlockToolUse, ID: chat.ToolID("a.b"), Name: r.Tools[0].Name})
-	if call.name != "get.weather" || call.id != "a.b" || !call.wrapped {
+	call := r.wrapped.Begin(&chat.Block{Type: chat.BlockToolUse, ID: chat.ToolID("a.b"), Name: r.Tools[0].Name})
+	if call.Name != "get.weather" || call.ID != "a.b" || !call.Wrapped {
 		t.Errorf("call %+v", call)
 	}
 }
@@ -117,7 +118,7 @@ func TestToolsRefused(t *testing.T) {
 		"required of another type":    {`"tools":[` + function("f", `{"required":true}`) + `]`, "tools[0].function.parameters.required"},
 		"a number, in an old draft":   {`"tools":[` + function("f", `{"$schema":"http://json-schema.org/draft-07/schema#","required":["a",1]}`) + `]`, "tools[0].function.parameters.required"},
 		"a bottomless schema":         {`"tools":[` + function("f", `{"items":`+strings.Repeat(`[`, 70)+strings.Repeat(`]`, 70)+`}`) + `]`, "tools[0].function.parameters"},
-		"an endless schema":           {`"tools":[` + function("f", `{"title":"`+strings.Repeat("x", maxSchemaBytes)+`"}`) + `]`, "tools[0].function.parameters"},
+		"an endless schema":           {`"tools":[` + function("f", `{"title":"`+strings.Repeat("x", schema.MaxBytes)+`"}`) + `]`, "tools[0].function.parameters"},
 		"required without tools":      {`"tool_choice":"required"`, "tool_choice"},
 		"required of an empty list":   {`"tools":[],"tool_choice":"required"`, "tool_choice"},
 		"a name without tools":        {`"tool_choice":{"type":"function","function":{"name":"f"}}`, "tool_choice"},
@@ -163,51 +164,6 @@ func TestSchemasThatCannotStandAtTheTopAreWrapped(t *testing.T) {
 	}
 }
 
-// What Claude Code 2.1.330 leaves out without a word is refused, and no more.
-func TestLawfulSchemas(t *testing.T) {
-	for _, good := range []string{
-		`{}`, `true`, `{"enum":[]}`, `{"enum":[1,1]}`, `{"required":[]}`, `{"$ref":"#/$defs/x"}`, `{"$ref":"https://x/y"}`, `{"anyOf":[{},{"type":"null"}]}`,
-		`{"nullable":true,"x-a":{}}`, `{"format":"zap"}`, `{"patternProperties":{"^a b":{}}}`, `{"type":["null","string"]}`, `{"items":false}`,
-		`{"const":{"type":"text"}}`, `{"properties":{"type":{},"required":{"type":"string"}}}`, `{"minLength":2.0,"multipleOf":0.1,"minimum":-1e3}`,
-	} {
-		if err := schemaIn(good).lawful(); err != nil {
-			t.Errorf("%s: %v", good, err)
-		}
-	}
-	for _, bad := range []string{
-		`null`, `[]`, `{"type":"text"}`, `{"type":1}`, `{"type":[]}`, `{"type":["null","null"]}`, `{"items":7}`, `{"items":[{}]}`, `{"minimum":"x"}`,
-		`{"minimum":1,"exclusiveMinimum":true}`, `{"enum":"x"}`, `{"required":true}`, `{"required":["a","a"]}`, `{"required":[1]}`, `{"anyOf":[]}`,
-		`{"anyOf":{}}`, `{"allOf":[1]}`, `{"description":1}`, `{"definitions":1}`, `{"$defs":{"a":1}}`, `{"properties":{"a":null}}`, `{"title":1}`,
-		`{"minLength":-1}`, `{"minLength":1.5}`, `{"$id":1}`, `{"uniqueItems":1}`, `{"multipleOf":0}`, `{"additionalProperties":"no"}`,
-	} {
-		if err := schemaIn(bad).lawful(); err == nil {
-			t.Errorf("%s was taken", bad)
-		}
-	}
-	if err := (value{raw: []byte(`{"$schema":"http://json-schema.org/draft-04/schema#","properties":{"a":{"minimum":1,"exclusiveMinimum":true}}}`)}).lawful(); err != nil {
-		t.Errorf("an older draft's: %v", err)
-	}
-}
-
-// schemaIn puts a schema where all of them are held to the vocabulary.
-func schemaIn(schema string) value {
-	return value{raw: []byte(`{"type":"object","properties":{"SECRET":{"items":` + schema + `}}}`)}
-}
-
-func TestEarlierCallsOfWrappedToolsAreWrapped(t *testing.T) {
-	w := wrappedTools{"f": true}
-	messages := []chat.Message{{Role: chat.RoleAssistant, Content: []chat.Block{
-		{Type: chat.BlockText, Text: "a"}, {Type: chat.BlockToolUse, Name: "f", Input: json.RawMessage(`{"a":1}`)},
-		{Type: chat.BlockToolUse, Name: "f"}, {Type: chat.BlockToolUse, Name: "g", Input: json.RawMessage(`{"a":1}`)},
-	}}}
-	w.wrapCalls(messages)
-	for i, want := range []string{"", `{"value":{"a":1}}`, `{"value":{}}`, `{"a":1}`} {
-		if got := string(messages[0].Content[i].Input); got != want {
-			t.Errorf("block %d: got %s, want %s", i, got, want)
-		}
-	}
-}
-
 func TestAConversationWithAWrappedToolLooksToTheModelAsItWas(t *testing.T) {
 	r, err := Decode([]byte(`{"model":"m","tools":[` + function("f", `{"anyOf":[{"type":"object"}]}`) + `],"messages":[{"role":"user","content":"a"},
 		{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"c","content":"b"}]}`))
@@ -216,16 +172,5 @@ func TestAConversationWithAWrappedToolLooksToTheModelAsItWas(t *testing.T) {
 	}
 	if got := string(r.Messages[1].Content[0].Input); got != `{"value":{"a":1}}` {
 		t.Errorf("got %s", got)
-	}
-}
-
-func TestUnwrappedArguments(t *testing.T) {
-	for in, want := range map[string]string{
-		`{"value":{"a":1}}`: `{"a":1}`, ` { "value" : [1 , 2] } `: `[1 , 2]`, `{"v\u0061lue":null}`: `null`,
-		`{"a":1}`: `{"a":1}`, `{"value":1,"b":2}`: `{"value":1,"b":2}`, `{"value":{"a":`: `{"value":{"a":`, `[1]`: `[1]`, ``: ``,
-	} {
-		if got := string(unwrapArguments([]byte(in))); got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
-		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"maxrelay/api/openai/openaitest"
+	"maxrelay/api/tool"
 	"maxrelay/session/chat"
 )
 
@@ -39,7 +40,7 @@ var wantCalls = []ToolCall{
 
 func TestCallsInACompletion(t *testing.T) {
 	var c Completion
-	r := &Request{wrapped: wrappedTools{"w": true}}
+	r := &Request{wrapped: tool.Wrapped{"w": true}}
 	if err := json.Unmarshal([]byte(complete(t, r, calling)), &c); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestCallsInACompletion(t *testing.T) {
 }
 
 func TestCallsStream(t *testing.T) {
-	out := stream(t, &Request{wrapped: wrappedTools{"w": true}}, calling)
+	out := stream(t, &Request{wrapped: tool.Wrapped{"w": true}}, calling)
 	var deltas []string
 	for line := range strings.SplitSeq(out, "\n\n") {
 		if _, rest, ok := strings.Cut(line, `"delta":{"tool_calls":[`); ok {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"maxrelay/api/field"
+	"maxrelay/api/schema"
 	"maxrelay/session/chat"
 )
 
@@ -18,39 +20,39 @@ const maxSubschemas = 2000
 
 // checkSchema refuses what is no JSON Schema. A strict one may not use the keywords
 // that OpenAI's strict mode has not either.
-func checkSchema(v value, strict bool) error {
-	if err := v.schema(); err != nil {
+func checkSchema(v field.Value, strict bool) error {
+	if err := schema.Check(v); err != nil {
 		return err
 	}
-	if v.subschemas() > maxSubschemas {
-		return chat.Invalid(v.at, "must not hold more than %d schemas", maxSubschemas)
+	if subschemas(v) > maxSubschemas {
+		return chat.Invalid(v.At, "must not hold more than %d schemas", maxSubschemas)
 	}
-	_, err := compile(v.raw, &work{left: maxWork, lenient: !strict})
+	_, err := compile(v.Raw, &work{left: maxWork, lenient: !strict})
 	switch {
 	case errors.Is(err, errUnsupported):
-		return chat.Invalid(v.at, "must not use not, oneOf or if together with strict: use anyOf")
+		return chat.Invalid(v.At, "must not use not, oneOf or if together with strict: use anyOf")
 	case errors.Is(err, errWork):
-		return chat.Invalid(v.at, "is too large to be checked")
+		return chat.Invalid(v.At, "is too large to be checked")
 	case err != nil:
-		return chat.Invalid(v.at, "must be a JSON Schema (draft 2020-12, or the one its $schema names) that refers to nothing outside it")
+		return chat.Invalid(v.At, "must be a JSON Schema (draft 2020-12, or the one its $schema names) that refers to nothing outside it")
 	}
 	return nil
 }
 
 // subschemas counts the values that may be schemas.
-func (v value) subschemas() int {
+func subschemas(v field.Value) int {
 	n := 0
 	switch {
-	case v.is('{'):
+	case v.Is('{'):
 		n++
-		for _, member := range v.pairs() {
-			n += member.subschemas()
+		for _, member := range v.Pairs() {
+			n += subschemas(member)
 		}
-	case v.is('['):
-		for _, element := range v.elements() {
-			n += element.subschemas()
+	case v.Is('['):
+		for _, element := range v.Elements() {
+			n += subschemas(element)
 		}
-	case v.is('t'), v.is('f'):
+	case v.Is('t'), v.Is('f'):
 		n++
 	}
 	return n

@@ -1,10 +1,11 @@
-package openai
+package schema
 
 import (
 	"math"
 	"slices"
 	"strings"
 
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
@@ -16,37 +17,37 @@ const latestDraft = "https://json-schema.org/draft/2020-12/schema"
 // client is told here. Of a schema of another draft only properties and required count:
 // the CLI looks at no more, and a wrong one costs all tools. This is much cheaper than
 // compiling the schemas of every request.
-func (v value) lawful() error {
-	members, err := v.members("$schema", "properties", "required")
+func lawful(v field.Value) error {
+	members, err := v.Members("$schema", "properties", "required")
 	if err != nil {
 		return err
 	}
 	for _, keyword := range []string{"properties", "required"} {
 		if member, ok := members[keyword]; ok && !vocabulary[keyword].holds(member) {
-			return chat.Invalid(member.at, "must be %s", vocabulary[keyword].want)
+			return chat.Invalid(member.At, "must be %s", vocabulary[keyword].want)
 		}
 	}
-	if draft := members["$schema"]; draft.is('"') && strings.TrimSuffix(unquote(draft.raw), "#") != latestDraft {
+	if draft := members["$schema"]; draft.Is('"') && strings.TrimSuffix(field.Unquote(draft.Raw), "#") != latestDraft {
 		return nil
 	}
-	if keyword, want := v.unlawful(); keyword != "" {
-		return chat.Invalid(v.at, "must be a JSON Schema (draft 2020-12), in which %s is %s", keyword, want)
+	if keyword, want := unlawful(v); keyword != "" {
+		return chat.Invalid(v.At, "must be a JSON Schema (draft 2020-12), in which %s is %s", keyword, want)
 	}
 	return nil
 }
 
 // unlawful returns the first keyword, in this schema or one in it, with a value that it
 // cannot have, and what it can have.
-func (v value) unlawful() (keyword, want string) {
-	for key, member := range v.pairs() {
+func unlawful(v field.Value) (keyword, want string) {
+	for key, member := range v.Pairs() {
 		if rule, ok := vocabulary[key]; ok && !rule.holds(member) {
 			return key, rule.want
 		}
-		for schema := range member.schemas(key) {
-			if !schema.is('{') && !schema.is('t') && !schema.is('f') {
+		for schema := range In(key, member) {
+			if !schema.Is('{') && !schema.Is('t') && !schema.Is('f') {
 				return key, "made of schemas, each an object or true or false"
 			}
-			if keyword, want := schema.unlawful(); keyword != "" {
+			if keyword, want := unlawful(schema); keyword != "" {
 				return keyword, want
 			}
 		}
@@ -57,21 +58,21 @@ func (v value) unlawful() (keyword, want string) {
 // rule is what a keyword's value can be.
 type rule struct {
 	want  string
-	holds func(value) bool
+	holds func(field.Value) bool
 }
 
 var (
-	aText     = rule{"a string", func(v value) bool { return v.is('"') }}
-	aFlag     = rule{"true or false", func(v value) bool { return v.is('t') || v.is('f') }}
-	aNumber   = rule{"a number", func(v value) bool { _, err := v.number(); return err == nil }}
-	aStep     = rule{"a number above 0", func(v value) bool { f, err := v.number(); return err == nil && f > 0 }}
+	aText     = rule{"a string", func(v field.Value) bool { return v.Is('"') }}
+	aFlag     = rule{"true or false", func(v field.Value) bool { return v.Is('t') || v.Is('f') }}
+	aNumber   = rule{"a number", func(v field.Value) bool { _, err := v.Number(); return err == nil }}
+	aStep     = rule{"a number above 0", func(v field.Value) bool { f, err := v.Number(); return err == nil && f > 0 }}
 	aCount    = rule{"a whole number, 0 or more", isCount}
-	aList     = rule{"an array", func(v value) bool { return v.is('[') }}
+	aList     = rule{"an array", func(v field.Value) bool { return v.Is('[') }}
 	names     = rule{"an array of different strings", distinctStrings}
 	typeNames = rule{"the name of a type, or an array of different ones", isType}
-	oneOrMore = rule{"an array of at least one schema", func(v value) bool { return v.is('[') && !v.empty() }}
-	byName    = rule{"an object of schemas", func(v value) bool { return v.is('{') }}
-	aSchema   = rule{"a schema, an object or true or false", func(v value) bool { return v.is('{') || v.is('t') || v.is('f') }}
+	oneOrMore = rule{"an array of at least one schema", func(v field.Value) bool { return v.Is('[') && !v.Empty() }}
+	byName    = rule{"an object of schemas", func(v field.Value) bool { return v.Is('{') }}
+	aSchema   = rule{"a schema, an object or true or false", func(v field.Value) bool { return v.Is('{') || v.Is('t') || v.Is('f') }}
 )
 
 var vocabulary = map[string]rule{
@@ -88,32 +89,32 @@ var vocabulary = map[string]rule{
 	"propertyNames": aSchema, "then": aSchema, "unevaluatedItems": aSchema, "unevaluatedProperties": aSchema,
 }
 
-func isCount(v value) bool {
-	f, err := v.number()
+func isCount(v field.Value) bool {
+	f, err := v.Number()
 	return err == nil && f >= 0 && f == math.Trunc(f)
 }
 
-func distinctStrings(v value) bool {
+func distinctStrings(v field.Value) bool {
 	seen := make(map[string]bool)
-	for _, e := range v.elements() {
-		if !e.is('"') || seen[unquote(e.raw)] {
+	for _, e := range v.Elements() {
+		if !e.Is('"') || seen[field.Unquote(e.Raw)] {
 			return false
 		}
-		seen[unquote(e.raw)] = true
+		seen[field.Unquote(e.Raw)] = true
 	}
-	return v.is('[')
+	return v.Is('[')
 }
 
 var simpleTypes = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
 
-func isType(v value) bool {
-	if v.is('"') {
-		return slices.Contains(simpleTypes, unquote(v.raw))
+func isType(v field.Value) bool {
+	if v.Is('"') {
+		return slices.Contains(simpleTypes, field.Unquote(v.Raw))
 	}
-	for _, e := range v.elements() {
-		if !e.is('"') || !slices.Contains(simpleTypes, unquote(e.raw)) {
+	for _, e := range v.Elements() {
+		if !e.Is('"') || !slices.Contains(simpleTypes, field.Unquote(e.Raw)) {
 			return false
 		}
 	}
-	return distinctStrings(v) && !v.empty()
+	return distinctStrings(v) && !v.Empty()
 }

@@ -1,4 +1,4 @@
-package openai
+package content
 
 import (
 	"encoding/base64"
@@ -8,31 +8,32 @@ import (
 	"maxrelay/session/chat"
 )
 
-// inline is what a data: address holds.
-type inline struct {
-	mediaType string // as labelled, in lower case; "" for none
-	base64    string
+// Data is what a data: address holds.
+type Data struct {
+	MediaType string // as labelled, in lower case; "" for none
+	Base64    string
 }
 
-func isData(address string) bool {
+// IsDataURL reports whether an address is one that holds its bytes.
+func IsDataURL(address string) bool {
 	return len(address) >= 5 && strings.EqualFold(address[:5], "data:")
 }
 
-// dataURL takes a data: address apart (RFC 2397). Bytes come in base64 only.
-func dataURL(at, address string) (inline, error) {
+// ParseDataURL takes a data: address apart (RFC 2397). Bytes come in base64 only.
+func ParseDataURL(at, address string) (Data, error) {
 	head, data, ok := strings.Cut(address[len("data:"):], ",")
 	parameters := strings.Split(strings.ToLower(head), ";")
 	if last := strings.TrimSpace(parameters[len(parameters)-1]); !ok || last != "base64" {
-		return inline{}, chat.Invalid(at, "must be a data: address in base64, like data:image/png;base64,…")
+		return Data{}, chat.Invalid(at, "must be a data: address in base64, like data:image/png;base64,…")
 	}
 	if strings.IndexByte(data, '%') >= 0 {
 		unescaped, err := url.PathUnescape(data)
 		if err != nil {
-			return inline{}, errBase64(at)
+			return Data{}, errBase64(at)
 		}
 		data = unescaped
 	}
-	return inline{strings.TrimSpace(parameters[0]), data}, nil
+	return Data{strings.TrimSpace(parameters[0]), data}, nil
 }
 
 func errBase64(at string) error { return chat.Invalid(at, "is not base64") }

@@ -1,4 +1,4 @@
-package openai
+package field
 
 import (
 	"bytes"
@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// unquote returns what a valid JSON string says, as encoding/json would read it: a
+// Unquote returns what a valid JSON string says, as encoding/json would read it: a
 // surrogate without its other half is U+FFFD.
-func unquote(raw []byte) string {
+func Unquote(raw []byte) string {
 	rest := raw[1 : len(raw)-1]
 	i := bytes.IndexByte(rest, '\\')
 	if i < 0 {
@@ -62,10 +62,10 @@ func unit(b []byte) rune {
 
 const hex = "0123456789abcdef"
 
-// appendString appends s as a JSON string, to the byte what encoding/json writes
+// AppendString appends s as a JSON string, to the byte what encoding/json writes
 // without HTML escapes: bytes that are no UTF-8 become U+FFFD, and the two line
 // separators of Unicode are escaped, since JavaScript once ended lines at them.
-func appendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {

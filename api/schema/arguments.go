@@ -1,4 +1,4 @@
-package openai
+package schema
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
 
@@ -13,46 +14,46 @@ import (
 // top of a tool.
 const wrapping = "value"
 
-// argumentSchema returns the schema of a function's arguments as the CLI takes it.
+// Arguments returns the schema of a function's arguments as the CLI takes it.
 // Claude Code 2.1.330 drops all tools of a list, without an error, when one's schema has
 // not "type":"object" at its top, and drops the tool or its schema when there is anyOf,
 // oneOf or allOf, or a property's name with other than letters, digits, "_", "." and
 // "-". A schema that merely leaves its type out gets it. Any other is wrapped in an
 // object of one property, which loses nothing; its arguments are unwrapped on their way
 // back.
-func argumentSchema(v value) (schema json.RawMessage, wrapped bool, err error) {
-	if err := v.schema(); err != nil {
+func Arguments(v field.Value) (schema json.RawMessage, wrapped bool, err error) {
+	if err := Check(v); err != nil {
 		return nil, false, err
 	}
-	if err := v.lawful(); err != nil {
+	if err := lawful(v); err != nil {
 		return nil, false, err
 	}
-	members, err := v.members("type", "properties", "anyOf", "oneOf", "allOf", "$ref", "$dynamicRef")
+	members, err := v.Members("type", "properties", "anyOf", "oneOf", "allOf", "$ref", "$dynamicRef")
 	if err != nil {
 		return nil, false, err
 	}
 	kind, typed := members["type"]
-	if v.hasNull("type") { // not absent: the CLI drops such a tool in silence
-		return nil, false, chat.Invalid(v.member("type"), "must be object, not null")
+	if v.HasNull("type") { // not absent: the CLI drops such a tool in silence
+		return nil, false, chat.Invalid(v.Member("type"), "must be object, not null")
 	}
 	if typed && !mayBeObject(kind) {
-		return nil, false, chat.Invalid(kind.at, "must be object: the arguments of a function are a JSON object")
+		return nil, false, chat.Invalid(kind.At, "must be object: the arguments of a function are a JSON object")
 	}
 	switch {
 	case !plain(members):
 		return wrap(v), true, nil
 	case typed:
-		return json.RawMessage(v.raw), false, nil
+		return json.RawMessage(v.Raw), false, nil
 	}
 	return typedObject(v), false, nil
 }
 
-func mayBeObject(kind value) bool {
-	if kind.is('"') {
-		return unquote(kind.raw) == "object"
+func mayBeObject(kind field.Value) bool {
+	if kind.Is('"') {
+		return field.Unquote(kind.Raw) == "object"
 	}
-	for _, k := range kind.elements() {
-		if k.is('"') && unquote(k.raw) == "object" {
+	for _, k := range kind.Elements() {
+		if k.Is('"') && field.Unquote(k.Raw) == "object" {
 			return true
 		}
 	}
@@ -63,16 +64,16 @@ func mayBeObject(kind value) bool {
 var propertyName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
 
 // plain reports whether the schema can stand at the top of a tool, its type aside.
-func plain(members map[string]value) bool {
+func plain(members map[string]field.Value) bool {
 	for keyword := range members {
 		if keyword != "type" && keyword != "properties" {
 			return false
 		}
 	}
-	if kind, ok := members["type"]; ok && !kind.is('"') {
+	if kind, ok := members["type"]; ok && !kind.Is('"') {
 		return false
 	}
-	for name := range members["properties"].pairs() {
+	for name := range members["properties"].Pairs() {
 		if !propertyName.MatchString(name) {
 			return false
 		}
@@ -80,29 +81,29 @@ func plain(members map[string]value) bool {
 	return true
 }
 
-func typedObject(v value) json.RawMessage {
+func typedObject(v field.Value) json.RawMessage {
 	out := []byte(`{"type":"object"`)
-	for key, member := range v.pairs() {
-		out = append(appendKey(out, key), member.raw...)
+	for key, member := range v.Pairs() {
+		out = append(AppendKey(out, key), member.Raw...)
 	}
 	return append(out, '}')
 }
 
-func wrap(v value) json.RawMessage {
+func wrap(v field.Value) json.RawMessage {
 	out := append([]byte(`{"type":"object","properties":{"`+wrapping+`":`), rebase(nil, v)...)
 	return append(out, `},"required":["`+wrapping+`"],"additionalProperties":false}`...)
 }
 
 // rebase appends a schema whose references to itself are right one level further down.
-func rebase(dst []byte, schema value) []byte {
-	if !schema.is('{') {
-		return append(dst, schema.raw...)
+func rebase(dst []byte, schema field.Value) []byte {
+	if !schema.Is('{') {
+		return append(dst, schema.Raw...)
 	}
-	return appendObject(dst, schema, func(dst []byte, key string, v value) []byte {
-		if key == "$ref" && v.is('"') {
-			return appendString(dst, rebased(unquote(v.raw)))
+	return AppendObject(dst, schema, func(dst []byte, key string, v field.Value) []byte {
+		if key == "$ref" && v.Is('"') {
+			return field.AppendString(dst, rebased(field.Unquote(v.Raw)))
 		}
-		return appendKeyword(dst, key, v, rebase)
+		return AppendKeyword(dst, key, v, rebase)
 	})
 }
 
@@ -113,21 +114,9 @@ func rebased(ref string) string {
 	return ref
 }
 
-// wrappedTools are the tools with a wrapped schema, by the name the upstream knows.
-type wrappedTools map[string]bool
-
-// wrapCalls makes earlier calls look to the model as it made them.
-func (w wrappedTools) wrapCalls(messages []chat.Message) {
-	for _, m := range messages {
-		for i := range m.Content {
-			if b := &m.Content[i]; b.Type == chat.BlockToolUse && w[b.Name] {
-				b.Input = wrapArguments(b.Input)
-			}
-		}
-	}
-}
-
-func wrapArguments(input json.RawMessage) json.RawMessage {
+// WrapArguments gives the arguments of a call the form of a wrapped schema; none are an
+// empty object.
+func WrapArguments(input json.RawMessage) json.RawMessage {
 	if len(bytes.TrimSpace(input)) == 0 {
 		input = json.RawMessage("{}")
 	}
@@ -135,18 +124,18 @@ func wrapArguments(input json.RawMessage) json.RawMessage {
 	return append(out, '}')
 }
 
-// unwrapArguments returns a call's arguments as the client's schema has them. What is
+// UnwrapArguments returns a call's arguments as the client's schema has them. What is
 // not in the wrapping, because the answer was cut or the model did not keep to it, stays
 // as it is.
-func unwrapArguments(arguments []byte) []byte {
+func UnwrapArguments(arguments []byte) []byte {
 	if !json.Valid(arguments) {
 		return arguments
 	}
 	var inner []byte
 	n := 0
-	for key, v := range (value{raw: bytes.TrimSpace(arguments)}).pairs() {
+	for key, v := range (field.Value{Raw: bytes.TrimSpace(arguments)}).Pairs() {
 		if n++; key == wrapping {
-			inner = v.raw
+			inner = v.Raw
 		}
 	}
 	if n != 1 || inner == nil {
