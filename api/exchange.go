@@ -98,7 +98,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			_ = x.control.SetReadDeadline(time.Now().Add(s.cfg.BodyIdle))
 		}
 		x.Header().Set("X-Request-Id", x.label)
-		defer s.logAccess(x, r.Method)
+		defer s.noteEnd(x, r.Method)
 		defer s.catch(x)
 		next.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	})
@@ -142,6 +142,11 @@ func panicError(p any) error {
 		return fmt.Errorf("panic: %w", err)
 	}
 	return fmt.Errorf("panic of type %T", p)
+}
+
+func (s *Server) noteEnd(x *exchange, method string) {
+	s.meters.request(x, method)
+	s.logAccess(x, method)
 }
 
 func (s *Server) logAccess(x *exchange, method string) {

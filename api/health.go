@@ -31,10 +31,17 @@ type workerHealth struct {
 	Reason     string `json:"reason,omitempty"` // told to loopback callers only
 }
 
+// States of a worker, and of the server.
+const (
+	stateOK          = "ok"
+	stateDraining    = "draining"
+	stateUnavailable = "unavailable"
+)
+
 // health says whether a request would find a worker.
 func (s *Server) health(x *exchange, r *http.Request) error {
 	h := health{
-		Status: "unavailable", Provider: "claude-code-cli", Timestamp: time.Now().UTC(), Version: s.cfg.Version,
+		Status: stateUnavailable, Provider: "claude-code-cli", Timestamp: time.Now().UTC(), Version: s.cfg.Version,
 		Reason: "no worker can serve", Workers: []workerHealth{},
 	}
 	status := http.StatusServiceUnavailable
@@ -44,8 +51,8 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 			continue
 		}
 		wh := healthOf(w)
-		if wh.State == "ok" {
-			h.Status, h.Reason, status = "ok", "", http.StatusOK
+		if wh.State == stateOK {
+			h.Status, h.Reason, status = stateOK, "", http.StatusOK
 		}
 		if !local {
 			wh.Reason = ""
@@ -66,16 +73,16 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 
 func healthOf(w queue.WorkerInfo) workerHealth {
 	info := infoOf(w)
-	h := workerHealth{Name: w.Name, State: "ok", Slots: w.Slots, Busy: w.Busy, CLIVersion: info.CLIVersion, Reason: info.Reason}
+	h := workerHealth{Name: w.Name, State: stateOK, Slots: w.Slots, Busy: w.Busy, CLIVersion: info.CLIVersion, Reason: info.Reason}
 	signedOut := info.SignedIn != nil && !*info.SignedIn
 	if signedOut && h.Reason == "" {
 		h.Reason = "the CLI is not signed in"
 	}
 	switch {
 	case w.Draining:
-		h.State = "draining"
+		h.State = stateDraining
 	case signedOut || info.Reason != "":
-		h.State = "unavailable"
+		h.State = stateUnavailable
 	}
 	return h
 }

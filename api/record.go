@@ -15,6 +15,7 @@ import (
 // a panic, and outlives the client.
 func (p *reply) record(ctx context.Context) {
 	e := p.event()
+	p.server.meters.event(e)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.server.cfg.RecordTimeout)
 	defer cancel()
 	if err := p.server.recorder.Record(ctx, e); err != nil {
@@ -53,7 +54,10 @@ func (t *turn) addTo(e *stats.Event) {
 	e.Attempts += t.attempts + t.attempt
 	e.Usage = e.Usage.Plus(t.usage()).Plus(t.former)
 	e.Estimated = e.Estimated || t.guessed || t.partial
-	if first := t.first.Sub(t.reply.x.start).Milliseconds(); !t.first.IsZero() && (e.FirstMS == 0 || first < e.FirstMS) {
+	if t.first.IsZero() {
+		return
+	}
+	if first := max(1, t.first.Sub(t.reply.x.start).Milliseconds()); e.FirstMS == 0 || first < e.FirstMS {
 		e.FirstMS = first
 	}
 }

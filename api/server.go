@@ -36,6 +36,7 @@ type Server struct {
 	owner    *queue.Owner
 	recorder *stats.Recorder
 	estimate stats.Estimator
+	meters   *meters
 	log      zerolog.Logger
 	started  time.Time
 
@@ -59,7 +60,7 @@ func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolo
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, owner: owner, recorder: recorder, log: logger, started: time.Now()}
+	s := &Server{cfg: cfg, owner: owner, recorder: recorder, meters: newMeters(cfg.Models), log: logger, started: time.Now()}
 	s.running, s.cancel = context.WithCancelCause(context.Background())
 	s.bodies = semaphore.NewWeighted(cfg.BodyBudget)
 	s.answers = newAnswers(maxAnswers)
@@ -75,7 +76,10 @@ func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolo
 	return s, nil
 }
 
-const healthRoute = "/health"
+const (
+	healthRoute = "/health"
+	chatRoute   = "/v1/chat/completions"
+)
 
 // routes is all there is. A path that is not here is answered with 404, a method that
 // is not here with 405.
@@ -92,7 +96,7 @@ func (s *Server) routes() *mux.Router {
 	}
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
-	r.Handle("/v1/chat/completions", s.serve(s.authenticated(s.chatCompletions))).Methods(http.MethodPost)
+	r.Handle(chatRoute, s.serve(s.authenticated(s.chatCompletions))).Methods(http.MethodPost)
 	return r
 }
 

@@ -29,7 +29,7 @@ type Event struct {
 	Attempts int          `json:"attempts,omitempty"` // granted claims; 0: no worker ever had it
 
 	QueueMS    int64 `json:"queue_ms,omitempty"` // submit to the last claim
-	FirstMS    int64 `json:"first_ms,omitempty"` // request to the first content
+	FirstMS    int64 `json:"first_ms,omitempty"` // request to the first content; 0: there was none
 	DurationMS int64 `json:"duration_ms"`        // request to the last byte
 
 	Usage     chat.Usage `json:"usage"`               // of all attempts

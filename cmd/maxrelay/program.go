@@ -252,6 +252,9 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.metrics.Register(p.http.Metrics()); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	if err := p.http.Open(net.JoinHostPort(p.cfg.Host, strconv.Itoa(p.cfg.Port))); err != nil {
 		return fmt.Errorf("host and port: %w", err)
 	}
