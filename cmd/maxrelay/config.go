@@ -9,18 +9,21 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 
 	"maxrelay/api"
+	"maxrelay/api/limit"
 )
 
 // Config is everything an operator can set.
 //
 // The tags are the whole schema: koanf is the key, min and max bound a number, oneof lists the words allowed,
 // and secret marks what must not reach an error or a log line ("login" hides only the user info of a URL).
-// A map[string]string is a table whose entries the operator names; an entry adds to the defaults or replaces one.
+// A map is a table whose entries the operator names; an entry adds to the defaults or replaces one. A list of
+// sections has numbered entries. What an entry that is a section leaves out is its field's default tag.
 type Config struct {
 	Host    string            `koanf:"host"`
 	Port    int               `koanf:"port" max:"65535"` // 0 picks a free one
@@ -28,6 +31,8 @@ type Config struct {
 	Auth    AuthConfig        `koanf:"auth"`
 	CORS    CORSConfig        `koanf:"cors"`
 	Models  map[string]string `koanf:"models"` // id a client asks for → model the CLI runs
+	Limit   LimitConfig       `koanf:"rate_limit"`
+	Forward []UpstreamConfig  `koanf:"upstream"`
 	Queue   QueueConfig       `koanf:"queue"`
 	NATS    NATSConfig        `koanf:"nats"`
 	Cache   CacheConfig       `koanf:"cache"`
@@ -45,6 +50,30 @@ type AuthConfig struct {
 // CORSConfig says which web pages may call.
 type CORSConfig struct {
 	Origins []string `koanf:"origins"` // like https://chat.example.org
+}
+
+// LimitConfig bounds what a key may ask. The numbers but MaxConcurrent and ByTier hold for the built-in key and each
+// static one; 0 is no limit.
+type LimitConfig struct {
+	MaxRequestsPerMinute int                   `koanf:"max_requests_per_minute" max:"100000"`
+	MaxTokensPerDay      int                   `koanf:"max_tokens_per_day" max:"9007199254740992"` // that JSON has exactly
+	MaxConcurrent        int                   `koanf:"max_concurrent"`                            // of any key, on one API node
+	ByTier               map[string]TierConfig `koanf:"by_tier"`                                   // of managed keys
+}
+
+// TierConfig is a request rate; no requests are no limit.
+type TierConfig struct {
+	Requests int           `koanf:"requests" max:"100000"`
+	Period   time.Duration `koanf:"period" default:"60s"`
+}
+
+// UpstreamConfig is a Messages API that requests are passed on to.
+type UpstreamConfig struct {
+	Name       string        `koanf:"name"` // "": the host of URL
+	URL        string        `koanf:"url" secret:"login"`
+	APIKey     string        `koanf:"api_key" secret:"all"`
+	Timeout    time.Duration `koanf:"timeout" default:"10m"`
+	MaxRetries int           `koanf:"max_retries" max:"10" default:"2"`
 }
 
 // QueueConfig bounds how long and how many requests wait.
@@ -114,6 +143,11 @@ func defaultConfig() Config {
 		Port:    3456,
 		DataDir: "data",
 		Models:  maps.Clone(api.DefaultModels),
+		Limit: LimitConfig{
+			MaxRequestsPerMinute: 60,
+			MaxTokensPerDay:      1_000_000,
+			ByTier:               defaultTiers(),
+		},
 		Queue: QueueConfig{
 			Timeout:          120 * time.Second,
 			StickyWait:       750 * time.Millisecond,
@@ -141,6 +175,15 @@ func defaultConfig() Config {
 	}
 }
 
+// defaultTiers are those of the limits themselves. One without a limit has a period for whoever sets its requests.
+func defaultTiers() map[string]TierConfig {
+	tiers := make(map[string]TierConfig)
+	for name, rate := range limit.DefaultTiers {
+		tiers[name] = TierConfig{Requests: rate.Requests, Period: cmp.Or(rate.Period, time.Minute)}
+	}
+	return tiers
+}
+
 // LoadConfig merges, weakest first: the defaults, the file, the MAXRELAY_ variables of environ, the flags.
 // Its error names every bad setting it found and where each stands, one a line, and holds no secret.
 func LoadConfig(flags *pflag.FlagSet, environ []string) (Config, error) {
@@ -154,14 +197,19 @@ func LoadConfig(flags *pflag.FlagSet, environ []string) (Config, error) {
 	origins := origins{}
 	// No key holds the delimiter, unlike a dot, which model ids are full of.
 	merged := koanf.New("\x00")
-	for _, source := range [][]setting{defaultSettings(), file, variables, options} {
+	began, err := entryDefaults(file, variables, options)
+	if err := errors.Join(err, checkNumbers(file, variables, options)); err != nil {
+		return Config{}, err
+	}
+	for _, source := range [][]setting{began, defaultSettings(), file, variables, options} {
 		if err := merged.Load(confmap.Provider(tree(source), ""), nil); err != nil {
 			return Config{}, fmt.Errorf("merge the configuration: %w", err)
 		}
 		origins.add(source)
 	}
 	var c Config
-	if err := merged.Unmarshal("", &c); err != nil {
+	decoding := koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{DecodeHook: mapstructure.DecodeHookFuncType(listHook)}}
+	if err := merged.UnmarshalWithConf("", &c, decoding); err != nil {
 		return Config{}, fmt.Errorf("read the merged configuration: %w", err)
 	}
 	if err := c.check(origins); err != nil {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"maxrelay/api/limit"
 )
 
 // origins tells for each key, a table's entry included, where its value came from.
@@ -19,15 +21,8 @@ type origins map[string]origin
 
 func (o origins) add(source []setting) {
 	for _, s := range source {
-		o[entryName(s.key.name(), s.entry)] = s.origin
+		o[s.key.nameIn(s.entry)] = s.origin
 	}
-}
-
-func entryName(key, entry string) string {
-	if entry == "" {
-		return key
-	}
-	return key + "." + entry
 }
 
 // of names the key itself for a default, which stands nowhere.
@@ -55,8 +50,8 @@ func (c Config) check(from origins) error {
 	text("metrics.address", c.Metrics.Address, checkListen)
 	text("worker.cli.path", c.Worker.CLI.Path, checkGiven)
 	for _, id := range slices.Sorted(maps.Keys(c.Models)) {
-		text(entryName("models", id), id, checkWord)
-		text(entryName("models", id), c.Models[id], checkWord)
+		text("models."+id, id, checkWord)
+		text("models."+id, c.Models[id], checkWord)
 	}
 	for _, pool := range c.Worker.Pools {
 		text("worker.pools", pool, checkPool)
@@ -72,12 +67,14 @@ func (c Config) check(from origins) error {
 	if c.Auth.Enabled && len(c.Auth.APIKeys) == 0 {
 		errs = append(errs, from.of("auth.enabled").errorf("wants keys but auth.api_keys has none: nobody could call"))
 	}
+	errs = append(errs, c.checkTiers(from)...)
+	errs = append(errs, c.checkUpstreams(from)...)
 	for _, page := range c.CORS.Origins {
 		text("cors.origins", page, checkOrigin)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Worker.CLI.Env)) {
 		if err := checkVariable(name, c.Worker.CLI.Env[name]); err != nil {
-			errs = append(errs, from.of(entryName("worker.cli.env", name)).errorf("%w", err))
+			errs = append(errs, from.of("worker.cli.env."+name).errorf("%w", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -180,3 +177,41 @@ func checkVariable(name, value string) error {
 	}
 	return nil
 }
+
+// A tier's name is told by the API.
+var tierName = regexp.MustCompile(`^[a-z0-9_-]{1,40}$`)
+
+func (c Config) checkTiers(from origins) (errs []error) {
+	for _, name := range slices.Sorted(maps.Keys(c.Limit.ByTier)) {
+		key := "rate_limit.by_tier." + name
+		tier := c.Limit.ByTier[name]
+		if _, given := from[key+".requests"]; !given {
+			errs = append(errs, from.of(key+".period").errorf("needs a number of requests beside it; 0 is no limit"))
+			continue
+		}
+		if !tierName.MatchString(name) {
+			errs = append(errs, from.of(key+".requests").errorf("%q is not a tier's name: small letters, digits, - and _ only", name))
+		}
+		if err := (limit.Config{}).CheckRate(tier.rate()); err != nil {
+			errs = append(errs, from.of(key+".period").errorf("%w", err))
+		}
+	}
+	return errs
+}
+
+func (c Config) checkUpstreams(from origins) (errs []error) {
+	named := make(map[string]bool)
+	for i, u := range c.Forward {
+		key := "upstream." + strconv.Itoa(i+1)
+		if err := u.upstream().Check(); err != nil {
+			errs = append(errs, from.of(key+".url").errorf("%w", err))
+		}
+		if u.Name != "" && (!upstreamName.MatchString(u.Name) || named[u.Name]) {
+			errs = append(errs, from.of(key+".name").errorf("%q is not a name of its own: letters, digits, ., - and _ only", u.Name))
+		}
+		named[u.Name] = true
+	}
+	return errs
+}
+
+var upstreamName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

@@ -94,29 +94,45 @@ func (r *fileReader) section(node *yaml.Node, path []string) {
 	}
 }
 
-// entry reads what stands under one key: a section, a table, a value, or nothing we know.
+// entry reads what stands under one key: a section, a table, a list of sections, a value, or nothing we know.
 func (r *fileReader) entry(node *yaml.Node, path []string, at origin) {
 	for _, k := range configKeys {
-		switch depth := len(k.path); {
-		case k.isTable() && len(path) == depth+1 && slices.Equal(k.path, path[:depth]):
-			r.value(node, k, path[depth], at)
-			return
-		case k.isTable() && slices.Equal(k.path, path),
-			len(path) < depth && slices.Equal(k.path[:len(path)], path):
+		entry, ok := k.under(path)
+		switch whole := len(path) == len(k.path); {
+		case !ok:
+			continue
+		case whole && isNull(node) && k.path[len(path)-1] != entryMark: // left out; a table's entry is empty
+		case whole:
+			r.value(node, k, entry, at)
+		case k.path[len(path)] == entryMark && k.isNumbered():
+			r.sections(node, path, at)
+		case k.path[len(path)-1] == entryMark && isNull(node):
+			r.fail(at, "has no keys below it")
+		default:
 			r.section(node, path)
-			return
-		case !k.isTable() && slices.Equal(k.path, path):
-			if !isNull(node) {
-				r.value(node, k, "", at)
-			}
-			return
 		}
+		return
 	}
 	if strings.Contains(path[len(path)-1], ".") {
 		r.fail(at, "unknown key (keys nest in the file, they are not joined with dots)")
 		return
 	}
 	r.fail(at, "unknown key%s", didYouMean(strings.Join(path, "."), ".", configKey.name))
+}
+
+// sections reads a list of sections, each of which is an entry named by its number.
+func (r *fileReader) sections(node *yaml.Node, path []string, at origin) {
+	switch {
+	case isNull(node):
+		return
+	case node.Kind != yaml.SequenceNode:
+		r.fail(at, "needs a list of sections, each begun with -")
+		return
+	}
+	for i, item := range node.Content {
+		path := append(slices.Clip(path), strconv.Itoa(i+1))
+		r.entry(item, path, r.at(item, path))
+	}
 }
 
 func (r *fileReader) value(node *yaml.Node, k configKey, entry string, at origin) {

@@ -17,7 +17,7 @@ func FuzzConfigFile(f *testing.F) {
 	f.Add(string(shipped))
 	for _, seed := range []string{
 		"", "---", "a", "- a", "? [a]\n: b", "a: &x\n  b: *x", "<<: {a: b}", "port: ${P}", "models: {a: b, a: c}",
-		"worker: {cli: {env: {A: ${P}}}}", "\xff", "auth: {api_keys: [a, *b]}", "queue: !!binary aGk=", "port: !!int x", "%YAML 1.1\n---\nport: 1\n...\n",
+		"worker: {cli: {env: {A: ${P}}}}", "upstream: [{url: a}, {}, b, [c]]", "rate_limit: {by_tier: {a: {requests: ${P}}, b: }}", "\xff", "auth: {api_keys: [a, *b]}", "queue: !!binary aGk=", "port: !!int x", "%YAML 1.1\n---\nport: 1\n...\n",
 	} {
 		f.Add(seed)
 	}
@@ -37,6 +37,8 @@ func FuzzLoadConfig(f *testing.F) {
 	f.Add("worker: {memory_limit: 9e18B}", "MAXRELAY_", "=")
 	f.Add("worker: {cli: {env: {\"a\\0b\": c}}}", "MAXRELAY_MODELS_=", "auth.api_keys=,")
 	f.Add("nats: {url: 'nats://a@b'}", "MAXRELAY_NATS_LISTEN=:", "worker.pools=")
+	f.Add("upstream: [{url: 'http://a'}]", "MAXRELAY_UPSTREAM_2_URL=http://b", "upstream.9.url=http://c")
+	f.Add("rate_limit: {by_tier: {a.b: {requests: 1}}}", "MAXRELAY_RATE_LIMIT_BY_TIER__REQUESTS=1", "rate_limit.by_tier..requests=1")
 	path := f.TempDir() + "/config.yaml"
 	f.Fuzz(func(t *testing.T, file, variable, assignment string) {
 		write(t, path, file)

@@ -31,7 +31,7 @@ func (c Config) masked() iter.Seq2[string, string] {
 	return func(yield func(name, text string) bool) {
 		for _, k := range configKeys {
 			for entry, value := range k.entries(c) {
-				if !yield(entryName(k.name(), entry), k.mask(textOf(value))) {
+				if !yield(k.nameIn(entry), k.mask(textOf(value))) {
 					return
 				}
 			}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,10 +11,11 @@ const envPrefix = "MAXRELAY_"
 
 // configKey is one key of the configuration, a leaf of Config.
 type configKey struct {
-	path  []string // queue, timeout
-	field []int    // of Config, for reflect's FieldByIndex
-	typ   reflect.Type
-	tag   reflect.StructTag
+	path   []string // queue, timeout; an entryMark where an entry is named
+	field  []int    // of Config, for reflect's FieldByIndex; the table's, for a key in one
+	member []int    // of an entry that is a section, below field
+	typ    reflect.Type
+	tag    reflect.StructTag
 }
 
 // configKeys is every key, in Config's order.
@@ -28,13 +27,20 @@ func keysOf(section reflect.Type, path []string, index []int) []configKey {
 		f := section.Field(i)
 		path := append(slices.Clip(path), f.Tag.Get("koanf"))
 		index := append(slices.Clip(index), i)
-		if f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Memory]() {
+		switch {
+		case isSection(f.Type):
 			keys = append(keys, keysOf(f.Type, path, index)...)
-			continue
+		case f.Type.Kind() == reflect.Map, f.Type.Kind() == reflect.Slice && isSection(f.Type.Elem()):
+			keys = append(keys, tableKeys(f, path, index)...)
+		default:
+			keys = append(keys, configKey{path: path, field: index, typ: f.Type, tag: f.Tag})
 		}
-		keys = append(keys, configKey{path: path, field: index, typ: f.Type, tag: f.Tag})
 	}
 	return keys
+}
+
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t != reflect.TypeFor[Memory]()
 }
 
 // name is the key as people write it: queue.timeout.
@@ -45,46 +51,23 @@ func (k configKey) variable() string {
 	return envPrefix + strings.ToUpper(strings.Join(k.path, "_"))
 }
 
-// isTable tells that the operator names the entries below the key.
-func (k configKey) isTable() bool { return k.typ.Kind() == reflect.Map }
-
 func (k configKey) isList() bool { return k.typ.Kind() == reflect.Slice }
 
 func (k configKey) isSecret() bool { return k.tag.Get("secret") != "" }
 
-// valueIn returns the key's value in c.
-func (k configKey) valueIn(c Config) any {
-	return reflect.ValueOf(c).FieldByIndex(k.field).Interface()
-}
-
-// entries returns the key's values in c: one without an entry's name, or a table's, sorted by name.
-func (k configKey) entries(c Config) iter.Seq2[string, any] {
-	return func(yield func(entry string, value any) bool) {
-		table, ok := k.valueIn(c).(map[string]string)
-		if !ok {
-			yield("", k.valueIn(c))
-			return
-		}
-		for _, entry := range slices.Sorted(maps.Keys(table)) {
-			if !yield(entry, table[entry]) {
-				return
-			}
-		}
-	}
-}
-
 // findKey resolves a flat name. The known names decide where one part ends, since keys hold underscores and
-// entries may hold anything: spell is how a key is written there, separator what stands before an entry.
+// entries may hold anything: spell is how a key is written there, separator what stands between its parts.
 func findKey(name, separator string, spell func(configKey) string) (k configKey, entry string, err error) {
 	for _, k := range configKeys {
-		entry, inside := strings.CutPrefix(name, spell(k)+separator)
+		before, after, isTable := strings.Cut(spell(k), entryMark)
 		switch {
-		case k.isTable() && inside && entry != "":
-			return k, entry, nil
-		case k.isTable() && (inside || name == spell(k)):
-			return configKey{}, "", fmt.Errorf("names no entry, write %s%s<name>", spell(k), separator)
-		case name == spell(k):
+		case !isTable && name == before:
 			return k, "", nil
+		case isTable && len(name) > len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after):
+			entry, err := k.entryNamed(name[len(before) : len(name)-len(after)])
+			return k, entry, err
+		case isTable && strings.TrimSuffix(name, separator) == strings.TrimSuffix(before, separator):
+			return configKey{}, "", fmt.Errorf("names no entry, write %s<%s>%s", before, k.entryWord(), after)
 		}
 	}
 	return configKey{}, "", fmt.Errorf("unknown key%s", didYouMean(name, separator, spell))
@@ -95,7 +78,10 @@ func didYouMean(name, separator string, spell func(configKey) string) string {
 	best, least := "", 2+len(name)/3
 	for _, k := range configKeys {
 		for depth := range k.path {
-			candidate := spell(configKey{path: k.path[:depth+1]})
+			candidate := inPlaceOfMark(name, separator, spell(configKey{path: k.path[:depth+1]}))
+			if strings.Contains(candidate, entryMark) {
+				break // of a table that the name is not in
+			}
 			if name == candidate {
 				return " (a section: name one of its keys)"
 			}

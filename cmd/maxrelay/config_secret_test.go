@@ -28,6 +28,10 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		{"a broker URL by a flag", "", nil, []string{"--nats-url=hunter2"}},
 		{"a CLI variable", "", nil, []string{"--set=worker.cli.env.=hunter2"}},
 		{"a CLI variable in a list", "worker: {cli: {env: {A: [hunter2]}}}", nil, nil},
+		{"an upstream's key that no header carries", "upstream: [{url: 'https://a', api_key: 'hunter2 x'}]", nil, nil},
+		{"an upstream's key with keys below it", "upstream: [{url: 'https://a', api_key: {hunter2: x}}]", nil, nil},
+		{"an upstream's URL with a login", "upstream: [{url: 'https://u:hunter2@a'}]", nil, nil},
+		{"an upstream's URL that does not parse", "upstream: [{url: 'https://u:hunter2@a:%zz'}]", nil, nil},
 		{"a forgotten key", "", nil, []string{"--set=hunter2"}},
 		{"an unknown variable's value", "", []string{"MAXRELAY_KEY=hunter2"}, nil},
 		{"an expanded value", "host: ${P}", []string{"P=hunter2 x"}, nil},
@@ -51,6 +55,7 @@ func TestPrintedConfigHoldsNoSecret(t *testing.T) {
 		"--set=auth.api_keys=hunter2,sk-hunter2",
 		"--set=worker.cli.env.TOKEN=hunter2",
 		"--set=nats.credentials=/hunter2.creds",
+		"--set=upstream.1.url=https://a", "--set=upstream.1.api_key=hunter2",
 		"--nats-url=nats://hunter2@a:1,nats://u:hunter2@b:2")
 	var log bytes.Buffer
 	logger := zerolog.New(&log)
@@ -60,7 +65,7 @@ func TestPrintedConfigHoldsNoSecret(t *testing.T) {
 		if strings.Contains(printed, password) {
 			t.Errorf("the secret is printed: %s", printed)
 		}
-		for _, want := range []string{"auth.api_keys", "***", "worker.cli.env.TOKEN", "nats://***@a:1,nats://***@b:2", "worker.idle_ttl", "10m0s", "60%"} {
+		for _, want := range []string{"auth.api_keys", "***", "worker.cli.env.TOKEN", "nats://***@a:1,nats://***@b:2", "upstream.1.api_key", "worker.idle_ttl", "10m0s", "60%"} {
 			if !strings.Contains(printed, want) {
 				t.Errorf("%s is missing in %s", want, printed)
 			}

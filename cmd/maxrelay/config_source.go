@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -62,9 +61,14 @@ func environSettings(environ []string) ([]setting, error) {
 	var found settings
 	for _, assignment := range environ {
 		name, text, _ := strings.Cut(assignment, "=")
-		if strings.HasPrefix(name, envPrefix) && name != configVariable {
-			found.add(namedSetting(name, "_", configKey.variable, text, name))
+		if !strings.HasPrefix(name, envPrefix) || name == configVariable {
+			continue
 		}
+		s, err := namedSetting(name, "_", configKey.variable, text, name)
+		if s.key.member != nil {
+			s.entry = strings.ToLower(s.entry) // a section's name, like all names of sections here
+		}
+		found.add(s, err)
 	}
 	return found.result()
 }
@@ -123,10 +127,7 @@ func environTable(environ []string) map[string]string {
 func tree(source []setting) map[string]any {
 	root := map[string]any{}
 	for _, s := range source {
-		path := s.key.path
-		if s.key.isTable() {
-			path = append(slices.Clip(path), s.entry)
-		}
+		path := s.key.at(s.entry)
 		node, last := root, len(path)-1
 		for _, section := range path[:last] {
 			child, ok := node[section].(map[string]any)

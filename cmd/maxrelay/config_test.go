@@ -73,11 +73,12 @@ func TestShippedFileHoldsEveryKeyAndItsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range configKeys {
-		section, last := document, len(k.path)-1
-		for _, name := range k.path[:last] {
+		section, names := document, strings.Split(k.table(), ".")
+		last := len(names) - 1
+		for _, name := range names[:last] {
 			section, _ = section[name].(map[string]any)
 		}
-		if _, ok := section[k.path[last]]; !ok {
+		if _, ok := section[names[last]]; !ok {
 			t.Errorf("%s is missing", k.name())
 		}
 	}
@@ -202,6 +203,21 @@ func TestValuesAreRead(t *testing.T) {
 		{"the broker's files follow the data folder", "data_dir: /d", nil, nil, func(c Config) any { return c.NATS.Store + " " + c.NATS.TokenFile }, "/d/nats /d/nats.token"},
 		{"an open host with keys", "host: 0.0.0.0\nauth: {enabled: true, api_keys: [k]}", nil, nil, func(c Config) any { return c.Host }, "0.0.0.0"},
 		{"the loopback of IPv6", "host: '::1'", nil, nil, func(c Config) any { return c.Host }, "::1"},
+		{"a tier adds to the table, with a period of its own", "rate_limit: {by_tier: {gold: {requests: 5}}}", nil, nil,
+			func(c Config) any { return []any{c.Limit.ByTier["gold"], c.Limit.ByTier["basic"].Requests} }, []any{TierConfig{5, time.Minute}, 100}},
+		{"a tier replaces a part of a default one", "rate_limit: {by_tier: {premium: {period: 1s}}}", nil, nil,
+			func(c Config) any { return c.Limit.ByTier["premium"] }, TierConfig{1000, time.Second}},
+		{"a tier by the environment", "", []string{"MAXRELAY_RATE_LIMIT_BY_TIER_BASIC_REQUESTS=7"}, nil, func(c Config) any { return c.Limit.ByTier["basic"].Requests }, 7},
+		{"a tier by --set", "", nil, []string{"--set=rate_limit.by_tier.gold.requests=0"}, func(c Config) any { return c.Limit.ByTier["gold"].Requests }, 0},
+		{"no limit", "rate_limit: {max_requests_per_minute: 0, max_tokens_per_day: 0}", nil, nil,
+			func(c Config) any { return c.Limit.MaxRequestsPerMinute + c.Limit.MaxTokensPerDay }, 0},
+		{"a list of sections", "upstream:\n  - {url: 'https://a', api_key: '${K}', timeout: 5s}\n  - url: https://b/v1\n    max_retries: 0\n", []string{"K=sk"}, nil,
+			func(c Config) any { return c.Forward }, []UpstreamConfig{{"", "https://a", "sk", 5 * time.Second, 2}, {"", "https://b/v1", "", 10 * time.Minute, 0}}},
+		{"a section of a list by the environment", "upstream: [{url: 'https://a'}, {url: 'https://b'}]", []string{"MAXRELAY_UPSTREAM_2_API_KEY=sk"}, []string{"--set=upstream.3.url=https://c"},
+			func(c Config) any { return c.Forward[0].APIKey + c.Forward[1].APIKey + c.Forward[2].URL }, "skhttps://c"},
+		{"more than nine sections of a list", "upstream: [" + strings.Repeat("{url: 'https://a'}, ", 10) + "{url: 'https://last'}]", nil, nil,
+			func(c Config) any { return c.Forward[10].URL }, "https://last"},
+		{"an empty list of sections", "upstream: []", nil, nil, func(c Config) any { return len(c.Forward) }, 0},
 		{"no broker listener", "nats: {listen: ''}", nil, nil, func(c Config) any { return c.NATS.Listen }, ""},
 		{"a broker list", "nats: {url: 'nats://a:1, tls://b'}", nil, nil, func(c Config) any { return c.NATS.URL }, "nats://a:1, tls://b"},
 	}
@@ -284,6 +300,26 @@ func TestBadSettingsAreNamedWhereTheyStand(t *testing.T) {
 		{"a key that no header can carry", "auth: {api_keys: [ok, 'two words']}", nil, nil, "config.yaml:1: auth.api_keys: key 2 cannot be sent in a header: it is empty, or holds spaces or letters outside ASCII"},
 		{"half a hash", "auth: {api_keys: ['sha256:abc']}", nil, nil, "config.yaml:1: auth.api_keys: key 1 needs 64 hex digits after sha256:"},
 		{"a variable's name with =", "worker: {cli: {env: {A=B: c}}}", nil, nil, "config.yaml:1: worker.cli.env.A=B: is not a variable that a process can be given"},
+
+		{"a tier without requests", "rate_limit:\n  by_tier:\n    gold: {period: 1s}\n", nil, nil, "config.yaml:3: rate_limit.by_tier.gold.period: needs a number of requests beside it; 0 is no limit"},
+		{"a tier of nothing", "rate_limit:\n  by_tier:\n    gold:\n", nil, nil, "config.yaml:3: rate_limit.by_tier.gold: has no keys below it"},
+		{"a tier that is a value", "rate_limit: {by_tier: {gold: 5}}", nil, nil, "config.yaml:1: rate_limit.by_tier.gold: needs keys below it, not a value"},
+		{"a tier's name in capitals", "rate_limit: {by_tier: {Gold: {requests: 1}}}", nil, nil, `config.yaml:1: rate_limit.by_tier.Gold.requests: "Gold" is not a tier's name: small letters, digits, - and _ only`},
+		{"a tier's period too long", "rate_limit: {by_tier: {basic: {period: 2h}}}", nil, nil, "config.yaml:1: rate_limit.by_tier.basic.period: a rate's period is 1s to 1h0m0s"},
+		{"an unknown key of a tier", "rate_limit: {by_tier: {basic: {request: 1}}}", nil, nil, "config.yaml:1: rate_limit.by_tier.basic.request: unknown key (did you mean rate_limit.by_tier.basic.requests?)"},
+		{"a tier by --set without a key", "", nil, []string{"--set=rate_limit.by_tier.gold=5"}, "--set rate_limit.by_tier.gold: unknown key (a section: name one of its keys)"},
+		{"the tiers by --set", "", nil, []string{"--set=rate_limit.by_tier=5"}, "--set rate_limit.by_tier: names no entry, write rate_limit.by_tier.<name>.requests"},
+		{"a limit below zero", "rate_limit: {max_concurrent: -1}", nil, nil, `config.yaml:1: rate_limit.max_concurrent: "-1" is less than 0`},
+		{"a list of sections without its marks", "upstream:\n  url: https://a\n", nil, nil, "config.yaml:1: upstream: needs a list of sections, each begun with -"},
+		{"a section of a list that is a value", "upstream:\n  - https://a\n", nil, nil, "config.yaml:2: upstream.1: needs keys below it, not a value"},
+		{"an empty section of a list", "upstream:\n  -\n", nil, nil, "config.yaml:2: upstream.1: has no keys below it"},
+		{"an unknown key of the second upstream", "upstream:\n  - url: https://a\n  - url: https://b\n    apikey: x\n", nil, nil, "config.yaml:4: upstream.2.apikey: unknown key (did you mean upstream.2.api_key?)"},
+		{"an upstream that is no URL", "upstream:\n  - name: a\n    url: ftp://hunter2\n", nil, nil, "config.yaml:3: upstream.1.url: the URL is not a root like https://api.anthropic.com"},
+		{"an upstream without a URL", "upstream:\n  - name: a\n", nil, nil, "upstream.1.url: the URL is not a root like https://api.anthropic.com"},
+		{"two upstreams of one name", "upstream: [{url: 'https://a', name: a}, {url: 'https://b', name: a}]", nil, nil, `config.yaml:1: upstream.2.name: "a" is not a name of its own: letters, digits, ., - and _ only`},
+		{"too many retries", "upstream: [{url: 'https://a', max_retries: 11}]", nil, nil, `config.yaml:1: upstream.1.max_retries: "11" is not between 0 and 10`},
+		{"an upstream that is left out", "upstream: [{url: 'https://a'}]", nil, []string{"--set=upstream.3.url=https://c"}, "--set upstream.3.url: there is no number 2 before it"},
+		{"an upstream without a number", "", []string{"MAXRELAY_UPSTREAM_FIRST_URL=https://a"}, nil, "MAXRELAY_UPSTREAM_FIRST_URL: numbers no entry: they count from 1"},
 
 		{"a missing --config", "", nil, []string{"--config=gone.yaml"}, "--config: open gone.yaml: no such file or directory"},
 		{"a missing MAXRELAY_CONFIG", "", []string{"MAXRELAY_CONFIG=gone.yaml"}, nil, "MAXRELAY_CONFIG: open gone.yaml: no such file or directory"},
