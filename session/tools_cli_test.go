@@ -205,6 +205,7 @@ func TestParametersReachTheModel(t *testing.T) {
 		{name: "none", want: `{"output_config":{"effort":"medium"},"thinking":true}`},
 		{name: "temperature", params: chat.Params{Temperature: &temperature, NoThinking: true}, want: `{"output_config":{"effort":"medium"},"temperature":0.5}`},
 		{name: "top_p", params: chat.Params{TopP: &topP}, want: `{"output_config":{"effort":"medium"},"thinking":true,"top_p":0.97}`},
+		{name: "top_k", params: chat.Params{TopK: 40, NoThinking: true}, want: `{"output_config":{"effort":"medium"},"top_k":40}`},
 		{name: "max tokens", params: chat.Params{MaxTokens: 77}, want: `{"max_tokens":77,"output_config":{"effort":"medium"},"thinking":true}`},
 		{name: "stop", params: chat.Params{Stop: []string{"END", "\n\nHuman:"}}, want: `{"output_config":{"effort":"medium"},"stop_sequences":["END","\n\nHuman:"],"thinking":true}`},
 		{name: "effort", params: chat.Params{Effort: "high"}, want: `{"output_config":{"effort":"high"},"thinking":true}`},

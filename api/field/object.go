@@ -158,6 +158,24 @@ func (o *Object) Text(name string) string {
 	return s
 }
 
+// Words returns the strings in a list, none of which may be empty or longer than most
+// bytes.
+func (o *Object) Words(list []Value, most int) (words []string) {
+	for _, v := range list {
+		s, err := v.Text()
+		o.Fail(err)
+		switch {
+		case err != nil:
+		case s == "":
+			o.Fail(chat.Invalid(v.At, "must not be empty"))
+		case len(s) > most:
+			o.Fail(chat.Invalid(v.At, "must be at most %d bytes long", most))
+		}
+		words = append(words, s)
+	}
+	return words
+}
+
 // AtMost returns the elements of an array that must not have more than n.
 func (o *Object) AtMost(v Value, n int, what string) []Value {
 	var list []Value

@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"strings"
-
 	"maxrelay/api/field"
 	"maxrelay/session/chat"
 )
@@ -16,17 +14,12 @@ func (d *decoder) sampling(p *chat.Params, choice chat.ToolChoice) {
 		p.TopP = nil // current models refuse the pair
 		d.Ignore("top_p")
 	}
-	p.Stop, p.BlankStop = d.stops()
+	for _, s := range d.stops() {
+		p.AddStop(s)
+	}
 	p.Effort, p.NoThinking = d.effort()
-	p.NoThinking = p.NoThinking || forbidsThinking(p, choice)
-}
-
-// forbidsThinking is the one place for the Messages API's rules on what cannot go
-// together with thinking: a temperature other than 1, a top_p below 0.95, and a call
-// that is forced. What the client asked for by name wins over thinking, which it did
-// not.
-func forbidsThinking(p *chat.Params, choice chat.ToolChoice) bool {
-	return p.Temperature != nil && *p.Temperature != 1 || p.TopP != nil && *p.TopP < 0.95 || choice.Forced()
+	// What the client asked for by name wins over thinking, which it did not.
+	p.NoThinking = p.NoThinking || p.ForbidThinking(choice)
 }
 
 // maxTokens returns the smaller of the two names' bounds, 0 for none.
@@ -71,35 +64,18 @@ const maxStops = 4
 // maxStop is far above any marker of an end; processes keep what they were told last.
 const maxStop = 4 << 10
 
-// stops returns the stop sequences, those of white space apart: the Messages API
-// refuses them.
-func (d *decoder) stops() (upstream, blank []string) {
+// stops returns the stop sequences.
+func (d *decoder) stops() []string {
 	v, ok := d.Members["stop"]
-	if !ok {
-		return nil, nil
-	}
-	if !v.Is('"') && !v.Is('[') {
+	switch {
+	case !ok:
+		return nil
+	case v.Is('"'):
+		return d.Words([]field.Value{v}, maxStop)
+	case !v.Is('['):
 		d.Fail(v.Wrong("a string or an array of strings"))
 	}
-	list := []field.Value{v}
-	if v.Is('[') {
-		list = d.AtMost(v, maxStops, "stop sequences")
-	}
-	for _, v := range list {
-		s, err := v.Text()
-		d.Fail(err)
-		switch {
-		case s == "":
-			d.Fail(chat.Invalid(v.At, "must not be empty"))
-		case len(s) > maxStop:
-			d.Fail(chat.Invalid(v.At, "must be at most %d bytes long", maxStop))
-		case strings.TrimSpace(s) == "":
-			blank = append(blank, s)
-		default:
-			upstream = append(upstream, s)
-		}
-	}
-	return upstream, blank
+	return d.Words(d.AtMost(v, maxStops, "stop sequences"), maxStop)
 }
 
 // effort translates reasoning_effort; what OpenAI calls minimal is the models' low.

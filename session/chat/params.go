@@ -36,9 +36,26 @@ type Params struct {
 	MaxTokens   int             `json:"max_tokens,omitempty"`  // 0: the model's own limit
 	Temperature *float64        `json:"temperature,omitempty"` // 0 to 1
 	TopP        *float64        `json:"top_p,omitempty"`       // 0 to 1; never with Temperature
+	TopK        int             `json:"top_k,omitempty"`       // 0: not asked for
 	Stop        []string        `json:"stop,omitempty"`        // the upstream cuts at these
 	BlankStop   []string        `json:"blank_stop,omitempty"`  // stops of white space, which the upstream refuses: cut here
 	Effort      string          `json:"effort,omitempty"`      // low, medium, high, xhigh or max
 	NoThinking  bool            `json:"no_thinking,omitempty"`
 	Schema      json.RawMessage `json:"schema,omitempty"` // the answer's text is JSON of this schema
+}
+
+// ForbidThinking is the one place for the Messages API's rules on what cannot go
+// together with thinking: a temperature other than 1, a top_p below 0.95, a top_k, and a
+// call that is forced.
+func (p Params) ForbidThinking(choice ToolChoice) bool {
+	return p.Temperature != nil && *p.Temperature != 1 || p.TopP != nil && *p.TopP < 0.95 || p.TopK > 0 || choice.Forced()
+}
+
+// AddStop adds a stop sequence.
+func (p *Params) AddStop(s string) {
+	if blank(s) {
+		p.BlankStop = append(p.BlankStop, s)
+	} else {
+		p.Stop = append(p.Stop, s)
+	}
 }

@@ -4,12 +4,10 @@ package openaitest
 import (
 	"bytes"
 	"embed"
-	"io/fs"
-	"path"
 	"sync"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"maxrelay/api/schema/schematest"
 )
 
 // The kinds of JSON that are documented.
@@ -55,40 +53,6 @@ func Stream(t testing.TB, data []byte) {
 //go:embed schema/*.json
 var files embed.FS
 
-const base = "https://maxrelay.test/"
+var schemas = sync.OnceValue(func() *schematest.Set { return schematest.New(files) })
 
-var compiler = sync.OnceValue(func() *jsonschema.Compiler {
-	c := jsonschema.NewCompiler()
-	names, _ := fs.Glob(files, "schema/*.json")
-	for _, name := range names {
-		f, err := files.Open(name)
-		if err != nil {
-			panic(err)
-		}
-		doc, err := jsonschema.UnmarshalJSON(f)
-		if err != nil {
-			panic(name + ": " + err.Error())
-		}
-		if err := c.AddResource(base+path.Base(name), doc); err != nil {
-			panic(err)
-		}
-	}
-	return c
-})
-
-// compiling guards the compiler, which is not for several tests at once.
-var compiling sync.Mutex
-
-func validate(kind string, data []byte) error {
-	compiling.Lock()
-	schema, err := compiler().Compile(base + kind + ".json")
-	compiling.Unlock()
-	if err != nil {
-		return err
-	}
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
-	return schema.Validate(v)
-}
+func validate(kind string, data []byte) error { return schemas().Check(kind, data) }

@@ -1,0 +1,192 @@
+package anthropic
+
+import (
+	"maxrelay/api/content"
+	"maxrelay/api/field"
+	"maxrelay/session/chat"
+)
+
+// messages reads the conversation.
+func (d *decoder) messages() []chat.Message {
+	list, ok := d.Members["messages"]
+	switch {
+	case !ok:
+		d.Fail(chat.Invalid("messages", "is required: the conversation, an array of at least one message"))
+	case !list.Is('['):
+		d.Fail(list.Wrong("an array of messages"))
+	}
+	var messages []chat.Message
+	var r reader
+	for _, v := range list.Elements() {
+		m, err := r.message(v)
+		if err != nil {
+			d.Fail(err)
+			return nil
+		}
+		messages = append(messages, m)
+	}
+	if r.cited {
+		d.Ignore("citations")
+	}
+	return messages
+}
+
+// reader reads messages.
+type reader struct {
+	content.Reader
+	cited bool // citations of a document are asked for
+}
+
+// message reads one message. Those of the role system stand between the others; the CLI
+// writes them itself when it is a client.
+func (r *reader) message(v field.Value) (chat.Message, error) {
+	if err := r.Piece(); err != nil {
+		return chat.Message{}, err
+	}
+	role, err := v.Require("role", "user, assistant or system")
+	if err != nil {
+		return chat.Message{}, err
+	}
+	name, err := role.Among("user", "assistant", "system")
+	if err != nil {
+		return chat.Message{}, err
+	}
+	said, err := v.Require("content", "a string or an array of content blocks")
+	if err != nil {
+		return chat.Message{}, err
+	}
+	blocks, err := r.content(said, places[chat.Role(name)])
+	return chat.Message{Role: chat.Role(name), Content: blocks}, err
+}
+
+// place is where content blocks stand, which decides what they may be.
+type place struct {
+	what  string // for error messages
+	kinds map[string]func(*reader, field.Value) (chat.Block, error)
+}
+
+var (
+	inSystem = place{"a system prompt or message", kinds{"text": (*reader).text}}
+	inResult = place{"the result of a tool", kinds{
+		"text": (*reader).text, "image": (*reader).Image, "document": (*reader).document, "tool_reference": (*reader).reference,
+	}}
+)
+
+type kinds = map[string]func(*reader, field.Value) (chat.Block, error)
+
+var places = map[chat.Role]place{
+	chat.RoleSystem: inSystem,
+	chat.RoleUser: {"a user message", kinds{
+		"text": (*reader).text, "image": (*reader).Image, "document": (*reader).document, "tool_result": (*reader).result,
+	}},
+	chat.RoleAssistant: {"an assistant message", kinds{
+		"text": (*reader).text, "thinking": (*reader).thinking, "redacted_thinking": (*reader).thinking, "tool_use": (*reader).call,
+	}},
+}
+
+// content reads the content of a message or of a result. A string is the same as one
+// block of text.
+func (r *reader) content(v field.Value, p place) ([]chat.Block, error) {
+	if v.Is('"') {
+		return []chat.Block{content.Text(field.Unquote(v.Raw))}, nil
+	}
+	if !v.Is('[') {
+		return nil, v.Wrong("a string or an array of content blocks")
+	}
+	var blocks []chat.Block
+	for _, e := range v.Elements() {
+		b, err := r.block(e, p)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks, nil
+}
+
+func (r *reader) block(v field.Value, p place) (chat.Block, error) {
+	if err := r.Piece(); err != nil {
+		return chat.Block{}, err
+	}
+	kind, name, err := v.Type("the kind of content block, like text")
+	if err != nil {
+		return chat.Block{}, err
+	}
+	if read, ok := p.kinds[name]; ok {
+		return read(r, v)
+	}
+	return chat.Block{}, chat.Invalid(kind.At, "%s cannot hold a block of this type here: blocks that tools of Anthropic's make are not supported, nor are files kept here", p.what)
+}
+
+// document reads a document. Claude Code 2.1.330 passes on no citations.
+func (r *reader) document(v field.Value) (chat.Block, error) {
+	members, err := v.Members("citations")
+	if err != nil {
+		return chat.Block{}, err
+	}
+	if citations, ok := members["citations"]; ok {
+		asked, err := citations.Members("enabled")
+		if err != nil {
+			return chat.Block{}, err
+		}
+		m := field.Object{Members: asked}
+		if r.cited = m.Flag("enabled") || r.cited; m.Err != nil {
+			return chat.Block{}, m.Err
+		}
+	}
+	return r.Document(v)
+}
+
+func (r *reader) text(v field.Value) (chat.Block, error) {
+	text, err := v.RequireText("text", "the text of a block of the type text")
+	return content.Text(text), err
+}
+
+// thinking takes what the model thought before. It is no part of what is compared, and
+// the process that holds the conversation has it.
+func (r *reader) thinking(field.Value) (chat.Block, error) {
+	return chat.Block{Type: chat.BlockThinking}, nil
+}
+
+func (r *reader) call(v field.Value) (chat.Block, error) {
+	id, err := content.CallID(v, "id")
+	if err != nil {
+		return chat.Block{}, err
+	}
+	name, err := content.CalledName(v)
+	if err != nil {
+		return chat.Block{}, err
+	}
+	given, err := v.Require("input", "the arguments of the call, an object")
+	if err != nil {
+		return chat.Block{}, err
+	}
+	input, err := r.Input(given, "an object")
+	return chat.Block{Type: chat.BlockToolUse, ID: id, Name: name, Input: input}, err
+}
+
+func (r *reader) result(v field.Value) (chat.Block, error) {
+	b := chat.Block{Type: chat.BlockToolResult}
+	var err error
+	if b.ToolUseID, err = content.CallID(v, "tool_use_id"); err != nil {
+		return b, err
+	}
+	members, err := v.Members("content", "is_error")
+	if err != nil {
+		return b, err
+	}
+	m := field.Object{Members: members}
+	b.IsError = m.Flag("is_error")
+	if given, ok := members["content"]; ok {
+		b.Content, err = r.content(given, inResult)
+		m.Fail(err)
+	}
+	return b, m.Err
+}
+
+// reference tells in words which tool a search for tools found. All tools are offered
+// from the beginning, so nothing is to be loaded.
+func (r *reader) reference(v field.Value) (chat.Block, error) {
+	name, err := v.RequireText("tool_name", "the name of the tool that was found")
+	return content.Text("<tool_reference>" + name + "</tool_reference>"), err
+}

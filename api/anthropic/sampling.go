@@ -1,0 +1,122 @@
+package anthropic
+
+import (
+	"maxrelay/api/field"
+	"maxrelay/session/chat"
+)
+
+const (
+	maxStops = 64
+	maxStop  = 4 << 10 // bytes: far above any marker of an end
+)
+
+// sampling reads how the answer is to be drawn and how long it may get.
+func (d *decoder) sampling(p *chat.Params) {
+	p.MaxTokens = d.maxTokens()
+	p.Temperature, p.TopP = d.share("temperature"), d.share("top_p")
+	if p.TopP != nil && p.Temperature != nil {
+		p.TopP = nil // current models refuse the pair
+		d.Ignore("top_p")
+	}
+	p.TopK = d.topK()
+	v, ok := d.Members["stop_sequences"]
+	if !ok {
+		return
+	}
+	if !v.Is('[') {
+		d.Fail(v.Wrong("an array of strings"))
+	}
+	for _, s := range d.Words(d.AtMost(v, maxStops, "stop sequences"), maxStop) {
+		p.AddStop(s)
+	}
+}
+
+func (d *decoder) maxTokens() int {
+	v, ok := d.Members["max_tokens"]
+	if !ok {
+		d.Fail(chat.Invalid("max_tokens", "is required: how many tokens the answer may have"))
+		return 0
+	}
+	n, err := v.Whole()
+	if err == nil && n < 1 {
+		err = chat.Invalid(v.At, "must be at least 1: the prompt cache cannot be warmed without an answer")
+	}
+	d.Fail(err)
+	return int(n)
+}
+
+// share returns a number between 0 and 1, nil for none.
+func (d *decoder) share(name string) *float64 {
+	v, ok := d.Members[name]
+	if !ok {
+		return nil
+	}
+	f, err := v.Within(0, 1)
+	d.Fail(err)
+	return &f
+}
+
+func (d *decoder) topK() int {
+	v, ok := d.Members["top_k"]
+	if !ok {
+		return 0
+	}
+	k, err := v.Whole()
+	if err == nil && k < 0 {
+		err = chat.Invalid(v.At, "must be at least 0")
+	}
+	d.Fail(err)
+	return int(k)
+}
+
+// minBudget is the Messages API's.
+const minBudget = 1024
+
+// thinking reads whether the model is to think, and reports whether what it thinks is
+// left out of the answer. Without the parameter the upstream gets none, and the model does
+// what it does then.
+func (d *decoder) thinking(p *chat.Params, choice chat.ToolChoice) (silent bool) {
+	config := d.object("thinking", "type", "budget_tokens", "display")
+	p.NoThinking = true
+	v, ok := d.Members["thinking"]
+	if !ok {
+		return false
+	}
+	kind, name, err := v.Type("enabled, adaptive or disabled")
+	if err == nil {
+		_, err = kind.Among("enabled", "disabled", "adaptive", "between_tools")
+	}
+	d.Fail(err)
+	if name == "disabled" {
+		return false
+	}
+	p.NoThinking = false
+	if p.ForbidThinking(choice) {
+		d.Fail(chat.Invalid("thinking", "cannot go together with a temperature other than 1, a top_p below 0.95, a top_k, or a tool_choice that forces a call"))
+	}
+	if name == "between_tools" {
+		d.Ignore("thinking.type")
+	}
+	if name == "enabled" {
+		d.budget(config)
+	}
+	display := config.Text("display")
+	d.Fail(config.Err)
+	return display == "omitted"
+}
+
+// budget checks a budget for thinking. It is the model that decides how much it thinks,
+// guided by the effort.
+func (d *decoder) budget(config field.Object) {
+	v, ok := config.Members["budget_tokens"]
+	if !ok {
+		d.Fail(chat.Invalid("thinking.budget_tokens", "is required with the type enabled: how many tokens the model may think"))
+		return
+	}
+	n, err := v.Whole()
+	if err == nil && n < minBudget {
+		err = chat.Invalid(v.At, "must be at least %d", minBudget)
+	}
+	d.Fail(err)
+	d.Ignore("thinking.budget_tokens")
+}
