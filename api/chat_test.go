@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"maxrelay/api/failure"
 	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -301,7 +302,7 @@ func TestClientThatLeavesEndsItsTurn(t *testing.T) {
 			if e.ErrorCode != "cancelled" || e.Usage != (chat.Usage{InputTokens: 5, OutputTokens: 2}) || e.Estimated {
 				t.Errorf("recorded %+v", e)
 			}
-			if more == "" && e.Status != openai.StatusClientClosed {
+			if more == "" && e.Status != failure.StatusClientClosed {
 				t.Errorf("status %d", e.Status)
 			}
 		})

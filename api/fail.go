@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gorilla/mux"
 
+	"maxrelay/api/failure"
 	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -45,33 +45,26 @@ var queueErrors = []struct {
 }
 
 // fail writes an error as the whole answer.
-func (x *exchange) fail(err error) openai.Failure {
+func (x *exchange) fail(err error) failure.Failure {
 	f := x.failureOf(err)
 	if x.status != 0 {
 		return f
 	}
-	h := x.Header()
-	h.Set("Content-Type", "application/json")
-	if f.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
-	}
-	if f.Final {
-		h.Set("X-Should-Retry", "false")
-	}
+	f.SetHeaders(x.Header())
 	x.WriteHeader(f.Status)
 	_, _ = x.Write(f.Body) // a client that left needs no error
 	return f
 }
 
 // failStream writes an error as the last event of a stream.
-func (x *exchange) failStream(err error) openai.Failure {
+func (x *exchange) failStream(err error) failure.Failure {
 	f := x.failureOf(err)
-	_ = x.send(f.Frame()) // nor does this one
+	_ = x.send(f.Event) // nor does this one
 	return f
 }
 
 // failureOf translates an error and notes its code.
-func (x *exchange) failureOf(err error) openai.Failure {
+func (x *exchange) failureOf(err error) failure.Failure {
 	f := openai.FailureOf(told(err))
 	x.code = f.Code
 	return f

@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"maxrelay/api/openai"
+	"maxrelay/api/failure"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 	"maxrelay/stats"
@@ -103,7 +103,7 @@ func (m *meters) request(x *exchange, method string) {
 	if endpoint == "" {
 		endpoint = "none" // no route of ours: its path is the caller's text
 	}
-	status := cmp.Or(x.status, openai.StatusClientClosed) // who left was told nothing
+	status := cmp.Or(x.status, failure.StatusClientClosed) // who left was told nothing
 	m.requests.WithLabelValues(method, endpoint, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(method, endpoint).Observe(time.Since(x.start).Seconds())
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"maxrelay/api/openai"
+	"maxrelay/api/failure"
 	"maxrelay/session/chat"
 	"maxrelay/stats"
 )
@@ -39,7 +39,7 @@ func (p *reply) event() stats.Event {
 	if e.Status == 0 {
 		e.Status = http.StatusInternalServerError
 		if p.x.code == string(chat.CodeCancelled) {
-			e.Status = openai.StatusClientClosed
+			e.Status = failure.StatusClientClosed
 		}
 	}
 	return e

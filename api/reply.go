@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"maxrelay/api/failure"
 	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -195,7 +196,7 @@ func (p *reply) fail(err error) {
 	if p.x.status == 0 { // afterwards others may read them
 		p.headers(p.x.Header())
 	}
-	f := openai.Failure{}
+	f := failure.Failure{}
 	if p.x.streamed {
 		f = p.x.failStream(err)
 	} else {

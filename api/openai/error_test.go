@@ -1,56 +1,12 @@
 package openai
 
 import (
-	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"maxrelay/session/chat"
 )
-
-func TestEveryCodeHasARow(t *testing.T) {
-	codes := chatCodes(t)
-	if len(codes) < 10 {
-		t.Fatalf("found %d codes only", len(codes))
-	}
-	for _, code := range codes {
-		if _, ok := failures[code]; !ok {
-			t.Errorf("%s has no row", code)
-		}
-	}
-	if len(failures) != len(codes) {
-		t.Errorf("%d rows for %d codes", len(failures), len(codes))
-	}
-}
-
-// chatCodes reads the constants of type Code from the source of package chat.
-func chatCodes(t *testing.T) (codes []chat.Code) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../session/chat/error.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok {
-			return true
-		}
-		if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Code" {
-			code, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			codes = append(codes, chat.Code(code))
-		}
-		return true
-	})
-	return codes
-}
 
 func TestErrorsOnTheWire(t *testing.T) {
 	const envelope = `{"error":{"message":"m","type":"%s","param":null,"code":%s}}`
@@ -88,41 +44,12 @@ func TestErrorsOnTheWire(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsWholeSecondsRoundedUp(t *testing.T) {
-	for _, tc := range []struct {
-		code       chat.Code
-		told, want time.Duration
-	}{
-		{chat.CodeQueueFull, 1200 * time.Millisecond, 2 * time.Second},
-		{chat.CodeQueueFull, time.Millisecond, time.Second},
-		{chat.CodeUsageLimit, time.Hour, time.Hour},
-		{chat.CodeRateLimited, 17 * time.Second, 17 * time.Second},
-		{chat.CodeQuota, time.Hour, time.Hour},
-		{chat.CodeAccount, time.Minute, 0},
-		{chat.CodeInvalid, time.Minute, 0},
-	} {
-		if got := FailureOf(&chat.Error{Code: tc.code, RetryAfter: tc.told}).RetryAfter; got != tc.want {
-			t.Errorf("%s told %s: got %s, want %s", tc.code, tc.told, got, tc.want)
-		}
-	}
-}
-
-func TestUnknownErrorsHideTheirText(t *testing.T) {
-	f := FailureOf(errors.New("dial tcp 10.0.0.1: secret"))
-	if f.Status != 500 || strings.Contains(string(f.Body), "secret") {
-		t.Errorf("got %d %s", f.Status, f.Body)
-	}
-	if f := FailureOf(&chat.Error{Code: "new", Message: "m"}); f.Status != 500 {
-		t.Errorf("an unknown code has status %d", f.Status)
-	}
-}
-
 func TestParamIsInTheEnvelope(t *testing.T) {
 	f := FailureOf(chat.Invalid("n", "must be 1"))
 	if want := `{"error":{"message":"n: must be 1","type":"invalid_request_error","param":"n","code":null}}`; string(f.Body) != want {
 		t.Errorf("got %s, want %s", f.Body, want)
 	}
-	if want := "data: " + string(f.Body) + "\n\n"; string(f.Frame()) != want {
-		t.Errorf("frame %q, want %q", f.Frame(), want)
+	if want := "data: " + string(f.Body) + "\n\n"; string(f.Event) != want {
+		t.Errorf("event %q, want %q", f.Event, want)
 	}
 }
