@@ -51,6 +51,9 @@ func (s *Server) question(x *exchange, r *http.Request) (*question, error) {
 	if r.Header.Get("X-Maxrelay-Strict") == "true" && len(asked.Ignored) > 0 {
 		return nil, chat.Invalid(asked.Ignored[0], "is not applied by this server, and x-maxrelay-strict asks to refuse that")
 	}
+	if err := allowModel(x.identity, asked.Model); err != nil {
+		return nil, err
+	}
 	model, err := s.resolve(asked.Model)
 	if err != nil {
 		return nil, err

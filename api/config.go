@@ -2,18 +2,25 @@ package api
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"time"
 
+	"maxrelay/api/admin"
 	"maxrelay/api/key"
 )
 
 // Config is the configuration of a Server. Zero fields take the defaults given here.
 type Config struct {
-	Version string    // of this program, told by /health
-	Keys    *key.Keys // who may call; required
-	Pool    string    // whose workers /health tells about, "default"
+	Version string      // of this program, told by /health
+	Keys    *key.Keys   // who may call; required
+	Proxies key.Proxies // whose word on where a request came from is taken; none
+	Pool    string      // whose workers /health tells about, "default"
+	TLS     *tls.Config // of all listeners; plain HTTP
+
+	Admin      *admin.Admin // management; none, and then its paths are not there
+	AdminApart bool         // management is only at the address of OpenAdmin
 
 	Pending func() string // why there may be no worker yet, told by /health; nothing
 

@@ -208,7 +208,7 @@ func (s *Server) fail(x *exchange, err error) {
 // authenticated runs before the body is read.
 func (s *Server) authenticated(h handler) handler {
 	return func(x *exchange, r *http.Request) (err error) {
-		if x.identity, err = s.cfg.Keys.Identify(r, key.Peer(r)); err != nil {
+		if x.identity, err = s.live.Load().keys.Identify(r, s.cfg.Proxies.ClientAddr(r)); err != nil {
 			return err
 		}
 		return h(x, r)

@@ -70,22 +70,26 @@ func (x *exchange) failureOf(err error) failure.Failure {
 	return f
 }
 
-func (s *Server) notFound(*exchange, *http.Request) error {
+func (s *Server) notFound(_ *exchange, r *http.Request) error {
+	if isManagement(r) {
+		return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: management is POST /admin/login, /admin/api-keys and GET /admin/audit"}
+	}
 	return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: see POST /v1/chat/completions, GET /v1/models and GET /health"}
 }
 
-func (s *Server) wrongMethod(x *exchange, r *http.Request) error {
-	allowed := s.methods(r)
+func wrongMethod(routes *mux.Router, x *exchange, r *http.Request) error {
+	allowed := methods(routes, r)
 	x.Header().Set("Allow", strings.Join(allowed, ", "))
 	return &chat.Error{Code: chat.CodeMethod, Message: "this path takes " + strings.Join(allowed, " or ") + " only"}
 }
 
 // methods returns those that the request's path has.
-func (s *Server) methods(r *http.Request) []string {
-	return slices.DeleteFunc([]string{http.MethodGet, http.MethodHead, http.MethodPost}, func(method string) bool {
+func methods(routes *mux.Router, r *http.Request) []string {
+	all := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	return slices.DeleteFunc(all, func(method string) bool {
 		probe := r.Clone(r.Context())
 		probe.Method = method
 		var m mux.RouteMatch
-		return !s.router.Match(probe, &m) || m.MatchErr != nil
+		return !routes.Match(probe, &m) || m.MatchErr != nil
 	})
 }

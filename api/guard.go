@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"maxrelay/session/chat"
 )
@@ -22,9 +24,15 @@ import (
 //   - a body must be declared as JSON: a page cannot say so without a preflight, which
 //     is not granted. This one holds in browsers that send neither of the former.
 //
-// With keys required none of this is needed: a page has no key.
+// With keys required none of this is needed: a page has no key. Management has a guard
+// of its own.
 func (s *Server) guard(next http.Handler) http.Handler {
+	management := guardManagement(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isManagement(r) {
+			management.ServeHTTP(w, r)
+			return
+		}
 		x := exchangeOf(r)
 		listed := s.originListed(r)
 		if listed {
@@ -32,8 +40,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		switch {
 		case listed && preflight(r):
-			x.WriteHeader(http.StatusNoContent)
-		case s.cfg.Keys.Required():
+			s.grant(x, r)
+		case s.live.Load().keys.Required():
 			next.ServeHTTP(w, r)
 		default:
 			if err := s.checkBrowser(r, listed); err != nil {
@@ -42,6 +50,22 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			}
 			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+// isManagement looks at what the router looks at.
+func isManagement(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/admin/") }
+
+// guardManagement keeps pages of other origins from management, the listed ones too.
+// They have no token; but they could use up the attempts to sign in of whoever opens
+// them, or guess through a browser that management is open to.
+func guardManagement(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !sameOrigin(r) {
+			exchangeOf(r).fail(forbidden("management is not open to web pages of other origins"))
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -77,7 +101,7 @@ func (s *Server) hostAllowed(host string) bool {
 // originListed reports whether the configuration allows the request's origin.
 func (s *Server) originListed(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
-	return len(origins) == 1 && origins[0] != "null" && slices.Contains(s.cfg.Origins, origins[0])
+	return len(origins) == 1 && origins[0] != "null" && slices.Contains(s.live.Load().origins, origins[0])
 }
 
 // sameOrigin reports whether no sign of another site is on the request.
@@ -119,11 +143,32 @@ func preflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
+// preflightAge is how long a browser may remember what was granted. Requests themselves
+// are looked at anew each time.
+const preflightAge = 10 * time.Minute
+
+// grant answers a preflight of a listed origin: all methods of the path, and all
+// headers, of which the star names all but Authorization (Fetch standard, section
+// 3.3.3). OpenAI's client for browsers sends a dozen of its own.
+func (s *Server) grant(x *exchange, r *http.Request) {
+	h := x.Header()
+	h.Set("Access-Control-Allow-Methods", strings.Join(methods(s.clients.router, r), ", "))
+	h.Set("Access-Control-Allow-Headers", "*, Authorization")
+	h.Set("Access-Control-Max-Age", strconv.Itoa(int(preflightAge.Seconds())))
+	x.WriteHeader(http.StatusNoContent)
+}
+
+// exposed are the headers that a page may read besides the usual ones.
+var exposed = strings.Join([]string{
+	"X-Request-Id", "Request-Id", "Retry-After", "X-Should-Retry", "OpenAI-Processing-Ms", "Idempotent-Replayed",
+	"X-Maxrelay-Session", "X-Maxrelay-Worker", "X-Maxrelay-Queue-Ms", "X-Maxrelay-Ignored",
+	"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests",
+	"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens",
+}, ", ")
+
 // allowOrigin lets the pages of a configured origin read the answer.
 func allowOrigin(h http.Header, origin string) {
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-API-Key, X-Request-Id, X-Maxrelay-Strict")
-	h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Maxrelay-Session, X-Maxrelay-Worker, X-Maxrelay-Queue-Ms, X-Maxrelay-Ignored")
+	h.Set("Access-Control-Expose-Headers", exposed)
 }

@@ -2,9 +2,7 @@ package api
 
 import (
 	"cmp"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +26,7 @@ type workerHealth struct {
 	Slots      int    `json:"slots"`
 	Busy       int    `json:"busy"`
 	CLIVersion string `json:"cli_version,omitempty"`
-	Reason     string `json:"reason,omitempty"` // told to loopback callers only
+	Reason     string `json:"reason,omitempty"` // told to callers on this machine and to administrators
 }
 
 // States of a worker, and of the server.
@@ -45,7 +43,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 		Reason: "no worker can serve", Workers: []workerHealth{},
 	}
 	status := http.StatusServiceUnavailable
-	local := fromLoopback(r) && s.hostAllowed(r.Host)
+	trusted := s.madeHere(r) || s.cfg.Admin != nil && s.cfg.Admin.SignedIn(r)
 	for _, w := range s.owner.Workers() {
 		if !slices.Contains(w.Pools, s.cfg.Pool) {
 			continue
@@ -54,7 +52,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 		if wh.State == stateOK {
 			h.Status, h.Reason, status = stateOK, "", http.StatusOK
 		}
-		if !local {
+		if !trusted {
 			wh.Reason = ""
 		}
 		h.Workers = append(h.Workers, wh)
@@ -62,13 +60,21 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 	if len(h.Workers) == 0 {
 		h.Reason = cmp.Or(s.cfg.Pending(), "no worker is connected")
 	}
-	if s.recorder.Ailing() {
-		h.Warning = "usage events are not recorded: the log tells why"
-	}
+	h.Warning = strings.Join(s.warnings(), "; ")
 	if status != http.StatusOK {
 		x.Header().Set("Retry-After", "5")
 	}
 	return x.json(status, h)
+}
+
+func (s *Server) warnings() (all []string) {
+	if s.recorder.Ailing() {
+		all = append(all, "usage events are not recorded: the log tells why")
+	}
+	if s.live.Load().keys.Behind() {
+		all = append(all, "changes of API keys by other nodes are not seen")
+	}
+	return all
 }
 
 func healthOf(w queue.WorkerInfo) workerHealth {
@@ -87,18 +93,8 @@ func healthOf(w queue.WorkerInfo) workerHealth {
 	return h
 }
 
-// fromLoopback reports whether the caller is on this machine. One that a proxy here
-// speaks for is not.
-func fromLoopback(r *http.Request) bool {
-	for name := range r.Header {
-		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" {
-			return false
-		}
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+// madeHere reports whether a request was made on this machine and meant for it: in a
+// browser here, somebody else's name may lead here too.
+func (s *Server) madeHere(r *http.Request) bool {
+	return s.cfg.Proxies.OnThisMachine(r) && s.hostAllowed(r.Host)
 }

@@ -7,7 +7,7 @@ const metricsRoute = "/metrics"
 
 // showMetrics wants no key, so it answers callers on this machine only.
 func (s *Server) showMetrics(x *exchange, r *http.Request) error {
-	if !fromLoopback(r) || !s.hostAllowed(r.Host) { // a name of another's may lead here, in a browser on this machine
+	if !s.madeHere(r) {
 		return forbidden("metrics are shown to callers on the server's own machine only, unless they have an address of their own")
 	}
 	s.cfg.Metrics.ServeHTTP(x, r)

@@ -30,7 +30,7 @@ func TestMetricsAreShownToThisMachineOnly(t *testing.T) {
 				r.Header.Set("X-Forwarded-For", tc.forwarded)
 			}
 			w := httptest.NewRecorder()
-			s.http.Handler.ServeHTTP(w, r)
+			s.clients.http.Handler.ServeHTTP(w, r)
 			if w.Code != tc.want || (w.Body.String() == "up 1\n") != (tc.want == 200) {
 				t.Errorf("%d %q, want %d", w.Code, w.Body, tc.want)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"maxrelay/api/key"
 	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -24,7 +25,7 @@ const maxModelName = 128
 
 // resolve returns the CLI's name for a client's model id.
 func (s *Server) resolve(id string) (string, error) {
-	if name, ok := s.cfg.Models[id]; ok {
+	if name, ok := s.live.Load().models[id]; ok {
 		return name, nil
 	}
 	if slices.Contains(aliases, id) || len(id) <= maxModelName && fullName.MatchString(id) {
@@ -50,29 +51,38 @@ func infoOf(w queue.WorkerInfo) (info workerInfo) {
 	return info
 }
 
-// modelIDs returns what may be asked for in a pool: the configured ids while any
-// worker lives, and what the workers report.
-func (s *Server) modelIDs(pool string) []string {
+// allowModel refuses a caller whose key has a list of models without this one. Whether
+// there is such a model it does not say.
+func allowModel(who key.Identity, id string) error {
+	if who.MayUse(id) {
+		return nil
+	}
+	return forbidden("the API key may not use this model: GET /v1/models lists those it may")
+}
+
+// modelIDs returns what a caller may ask for: the configured ids while any worker of its
+// pool lives, and what the workers report.
+func (s *Server) modelIDs(who key.Identity) []string {
 	ids := []string{}
 	alive := false
 	for _, w := range s.owner.Workers() {
-		if slices.Contains(w.Pools, pool) {
+		if slices.Contains(w.Pools, who.Pool) {
 			alive = true
 			ids = append(ids, infoOf(w).Models...)
 		}
 	}
 	if alive {
-		for id := range s.cfg.Models {
+		for id := range s.live.Load().models {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids)
+	return slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return !who.MayUse(id) })
 }
 
 // listModels answers in the Messages API's form to clients that say its version.
 func (s *Server) listModels(x *exchange, r *http.Request) error {
-	ids := s.modelIDs(x.identity.Pool)
+	ids := s.modelIDs(x.identity)
 	if r.Header.Get("Anthropic-Version") != "" {
 		return x.json(http.StatusOK, openai.NewAnthropicModelList(ids, s.started))
 	}
@@ -81,7 +91,10 @@ func (s *Server) listModels(x *exchange, r *http.Request) error {
 
 func (s *Server) getModel(x *exchange, r *http.Request) error {
 	id := mux.Vars(r)["id"]
-	if !slices.Contains(s.modelIDs(x.identity.Pool), id) {
+	if err := allowModel(x.identity, id); err != nil {
+		return err
+	}
+	if !slices.Contains(s.modelIDs(x.identity), id) {
 		return modelNotFound()
 	}
 	if r.Header.Get("Anthropic-Version") != "" {

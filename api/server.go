@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -18,14 +18,8 @@ import (
 	"maxrelay/stats"
 )
 
-const (
-	headerTimeout  = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 64 << 10
-
-	// lastWords is how long cancelled answers may take to say so and to be recorded.
-	lastWords = 8 * time.Second
-)
+// lastWords is how long cancelled answers may take to say so and to be recorded.
+const lastWords = 8 * time.Second
 
 // errStopping is the cause of requests that a closing server cancels.
 var errStopping = errors.New("server is stopping")
@@ -33,6 +27,7 @@ var errStopping = errors.New("server is stopping")
 // Server is the HTTP node.
 type Server struct {
 	cfg      Config
+	live     atomic.Pointer[live]
 	owner    *queue.Owner
 	recorder *stats.Recorder
 	estimate stats.Estimator
@@ -40,9 +35,8 @@ type Server struct {
 	log      zerolog.Logger
 	started  time.Time
 
-	router *mux.Router
-	http   *http.Server
-	listen net.Listener // set by Open
+	clients    door
+	management door // not open unless Config.AdminApart is set
 
 	bodies  *semaphore.Weighted // bytes of request bodies
 	answers *answers            // to requests with an Idempotency-Key
@@ -50,7 +44,7 @@ type Server struct {
 
 	running context.Context // of all requests; its end cancels them
 	cancel  context.CancelCauseFunc
-	serving sync.WaitGroup // the goroutine of Serve
+	serving sync.WaitGroup // the goroutines of Serve
 }
 
 // New returns a server that is not listening yet. The owner and the recorder stay the
@@ -64,15 +58,9 @@ func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolo
 	s.running, s.cancel = context.WithCancelCause(context.Background())
 	s.bodies = semaphore.NewWeighted(cfg.BodyBudget)
 	s.answers = newAnswers(maxAnswers)
-	s.router = s.routes()
-	s.http = &http.Server{
-		Handler:           s.observe(s.guard(s.router)),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(logger.With().Str("from", "net/http").Logger(), "", 0),
-		BaseContext:       func(net.Listener) context.Context { return s.running },
-	}
+	s.Change(cfg)
+	s.clients = s.newDoor(s.clientRoutes(), s.guard)
+	s.management = s.newDoor(s.managementRoutes(s.newRouter()), guardManagement)
 	return s, nil
 }
 
@@ -81,14 +69,10 @@ const (
 	chatRoute   = "/v1/chat/completions"
 )
 
-// routes is all there is. A path that is not here is answered with 404, a method that
-// is not here with 405.
-func (s *Server) routes() *mux.Router {
-	r := mux.NewRouter().SkipClean(true)
-	r.Use(noteRoute)
-	r.NotFoundHandler = s.serve(s.notFound)
-	r.MethodNotAllowedHandler = s.serve(s.wrongMethod)
-
+// clientRoutes is all there is. A path that is not here is answered with 404, a method
+// that is not here with 405.
+func (s *Server) clientRoutes() *mux.Router {
+	r := s.newRouter()
 	read := []string{http.MethodGet, http.MethodHead}
 	r.Handle(healthRoute, s.serve(s.health)).Methods(read...)
 	if s.cfg.Metrics != nil {
@@ -97,41 +81,46 @@ func (s *Server) routes() *mux.Router {
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
 	r.Handle(chatRoute, s.serve(s.authenticated(s.chatCompletions))).Methods(http.MethodPost)
+	if s.cfg.AdminApart {
+		return r
+	}
+	return s.managementRoutes(r)
+}
+
+// managementRoutes adds those that want an administrator's token.
+func (s *Server) managementRoutes(r *mux.Router) *mux.Router {
+	if s.cfg.Admin != nil {
+		s.cfg.Admin.Routes(r)
+	}
 	return r
 }
 
 // Open listens on addr, so that a taken port is an error here, and serves in the
 // background until Close.
-func (s *Server) Open(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("http listener: %w", err)
-	}
-	s.listen = l
-	s.serving.Go(func() {
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error().Err(err).Msg("http listener failed")
-		}
-	})
-	return nil
-}
+func (s *Server) Open(addr string) error { return s.open(&s.clients, addr) }
+
+// OpenAdmin does so for management, where that is apart.
+func (s *Server) OpenAdmin(addr string) error { return s.open(&s.management, addr) }
 
 // Addr is the address of the listener. It is there after Open.
-func (s *Server) Addr() net.Addr { return s.listen.Addr() }
+func (s *Server) Addr() net.Addr { return s.clients.listen.Addr() }
 
 // URL is the server's root, for clients on this machine.
-func (s *Server) URL() string { return "http://" + s.listen.Addr().String() }
+func (s *Server) URL() string { return s.clients.url() }
+
+// AdminURL is management's root. It is there after OpenAdmin.
+func (s *Server) AdminURL() string { return s.management.url() }
 
 // Close stops the intake and lets running answers finish until ctx ends. Those that
 // are left then are cancelled and recorded as such.
 func (s *Server) Close(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
+	err := s.shutdown(ctx)
 	s.cancel(errStopping)
 	if err != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 		defer cancel()
-		if err = s.http.Shutdown(last); err != nil {
-			err = errors.Join(err, s.http.Close())
+		if err = s.shutdown(last); err != nil {
+			err = errors.Join(err, s.clients.http.Close(), s.management.http.Close())
 		}
 	}
 	s.serving.Wait()

@@ -28,9 +28,9 @@ func bare(t *testing.T, cfg Config) *Server {
 	}
 	s, err := New(cfg, nil, nil, zerolog.Nop())
 	must(t, err)
-	s.router.Handle("/open", s.serve(func(x *exchange, _ *http.Request) error { return x.json(http.StatusOK, "in") }))
-	s.router.Handle("/panic", s.serve(func(*exchange, *http.Request) error { panic("SECRET") }))
-	s.router.Handle("/late", s.serve(func(x *exchange, _ *http.Request) error {
+	s.clients.router.Handle("/open", s.serve(func(x *exchange, _ *http.Request) error { return x.json(http.StatusOK, "in") }))
+	s.clients.router.Handle("/panic", s.serve(func(*exchange, *http.Request) error { panic("SECRET") }))
+	s.clients.router.Handle("/late", s.serve(func(x *exchange, _ *http.Request) error {
 		x.openStream()
 		must(t, x.send([]byte("data: {}\n\n")))
 		panic("SECRET")
@@ -94,7 +94,7 @@ func TestWebPagesAreKeptOut(t *testing.T) {
 				r.Header.Set(k, v)
 			}
 			w := httptest.NewRecorder()
-			s.http.Handler.ServeHTTP(w, r)
+			s.clients.http.Handler.ServeHTTP(w, r)
 			if w.Code != tc.want {
 				t.Errorf("status %d, want %d: %s", w.Code, tc.want, w.Body)
 			}
@@ -115,7 +115,7 @@ func TestPreflightIsNeverGrantedWithKeysEither(t *testing.T) {
 	r.Header.Set("Origin", "https://evil.example")
 	r.Header.Set("Access-Control-Request-Method", "POST")
 	w := httptest.NewRecorder()
-	s.http.Handler.ServeHTTP(w, r)
+	s.clients.http.Handler.ServeHTTP(w, r)
 	if w.Code != 405 || w.Header().Get("Access-Control-Allow-Origin") != "" || w.Header().Get("Allow") != "POST" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
@@ -132,7 +132,7 @@ func TestPanicsBecomeErrors(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Host = "localhost"
 		w := httptest.NewRecorder()
-		s.http.Handler.ServeHTTP(w, r)
+		s.clients.http.Handler.ServeHTTP(w, r)
 		if got := w.Body.String(); got != want {
 			t.Errorf("%s: %s", path, got)
 		}
@@ -164,7 +164,7 @@ func TestInsaneRequestIDsAreReplaced(t *testing.T) {
 		r.Host = "localhost"
 		r.Header["X-Request-Id"] = []string{sent}
 		w := httptest.NewRecorder()
-		s.http.Handler.ServeHTTP(w, r)
+		s.clients.http.Handler.ServeHTTP(w, r)
 		got := w.Header().Get("X-Request-Id")
 		if (got == sent) != kept || got == "" {
 			t.Errorf("%q became %q", sent, got)
@@ -244,24 +244,6 @@ func TestHealthOfAWorker(t *testing.T) {
 		h := healthOf(queue.WorkerInfo{Draining: tc.draining, Info: json.RawMessage(tc.info)})
 		if h.State != tc.state || h.Reason != tc.reason {
 			t.Errorf("%s: got %+v", name, h)
-		}
-	}
-}
-
-func TestWhoIsOnThisMachine(t *testing.T) {
-	for name, tc := range map[string]struct {
-		addr, header string
-		want         bool
-	}{
-		"IPv4": {"127.0.0.1:1", "", true}, "IPv6": {"[::1]:1", "", true}, "another machine": {"10.0.0.1:1", "", false}, "behind a proxy": {"127.0.0.1:1", "X-Forwarded-For", false}, "nonsense": {"x", "", false},
-	} {
-		r := httptest.NewRequest(http.MethodGet, "/health", nil)
-		r.RemoteAddr = tc.addr
-		if tc.header != "" {
-			r.Header.Set(tc.header, "10.0.0.1")
-		}
-		if got := fromLoopback(r); got != tc.want {
-			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

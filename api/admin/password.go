@@ -48,7 +48,12 @@ func LoadPassword(path string) (text string, made bool, err error) {
 		return text, false, err
 	}
 	text = rand.Text()
-	if err := writePassword(path, text); err != nil {
+	err = writePassword(path, text)
+	if errors.Is(err, fs.ErrExist) { // another program was faster
+		text, err = ReadPassword(path)
+		return text, false, err
+	}
+	if err != nil {
 		return "", false, fmt.Errorf("writing the administrator's password: %w", err)
 	}
 	return text, true, nil
@@ -73,7 +78,8 @@ func ReadPassword(path string) (string, error) {
 	return "", fmt.Errorf("the administrator's password in %s is empty", path)
 }
 
-// writePassword goes through a temporary file, so that nobody reads half a password.
+// writePassword goes through a temporary file, so that nobody reads half a password, and
+// fails if the file is there.
 func writePassword(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -87,5 +93,5 @@ func writePassword(path, text string) error {
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temp.Name(), path)
+	return os.Link(temp.Name(), path)
 }

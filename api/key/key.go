@@ -94,6 +94,9 @@ func hashOf(secret string) (hash digest, err error) {
 	return hash, nil
 }
 
+// Behind reports whether what is known of the managed keys may be old.
+func (k *Keys) Behind() bool { return k.managed != nil && k.managed.Behind() }
+
 // Required reports whether a caller without a known key is refused.
 func (k *Keys) Required() bool { return k.required }
 

@@ -21,16 +21,20 @@ import (
 // Config is everything an operator can set.
 //
 // The tags are the whole schema: koanf is the key, min and max bound a number, oneof lists the words allowed,
-// and secret marks what must not reach an error or a log line ("login" hides only the user info of a URL).
+// secret marks what must not reach an error or a log line ("login" hides only the user info of a URL),
+// and reload marks what SIGHUP puts into force; the rest is looked at only when the program starts.
 // A map is a table whose entries the operator names; an entry adds to the defaults or replaces one. A list of
 // sections has numbered entries. What an entry that is a section leaves out is its field's default tag.
 type Config struct {
 	Host    string            `koanf:"host"`
 	Port    int               `koanf:"port" max:"65535"` // 0 picks a free one
+	TLS     TLSConfig         `koanf:"tls"`
+	Proxies []string          `koanf:"trusted_proxies"` // addresses and CIDR ranges
 	DataDir string            `koanf:"data_dir"`
 	Auth    AuthConfig        `koanf:"auth"`
+	Admin   AdminConfig       `koanf:"admin"`
 	CORS    CORSConfig        `koanf:"cors"`
-	Models  map[string]string `koanf:"models"` // id a client asks for → model the CLI runs
+	Models  map[string]string `koanf:"models" reload:"true"` // id a client asks for → model the CLI runs
 	Limit   LimitConfig       `koanf:"rate_limit"`
 	Forward []UpstreamConfig  `koanf:"upstream"`
 	Queue   QueueConfig       `koanf:"queue"`
@@ -41,15 +45,29 @@ type Config struct {
 	Log     LogConfig         `koanf:"log"`
 }
 
+// TLSConfig is what HTTP is encrypted with: both files, PEM, or none for plain HTTP.
+type TLSConfig struct {
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
+}
+
 // AuthConfig says who may call.
 type AuthConfig struct {
 	Enabled bool     `koanf:"enabled"`
-	APIKeys []string `koanf:"api_keys" secret:"all"` // as clients send them, or sha256:<hex of the key's hash>
+	APIKeys []string `koanf:"api_keys" secret:"all" reload:"true"` // as clients send them, or sha256:<hex of the key's hash>
+}
+
+// AdminConfig says who may manage, and where.
+type AdminConfig struct {
+	Username   string   `koanf:"username"`
+	Password   string   `koanf:"password" secret:"all"` // plain or sha256:<hex of its hash>; "": the one in the data folder
+	Address    string   `koanf:"address"`               // "": the HTTP listener
+	AllowedIPs []string `koanf:"allowed_ips"`           // addresses and CIDR ranges; none: all
 }
 
 // CORSConfig says which web pages may call.
 type CORSConfig struct {
-	Origins []string `koanf:"origins"` // like https://chat.example.org
+	Origins []string `koanf:"origins" reload:"true"` // like https://chat.example.org
 }
 
 // LimitConfig bounds what a key may ask. The numbers but MaxConcurrent and ByTier hold for the built-in key and each
@@ -133,7 +151,7 @@ type MetricsConfig struct {
 
 // LogConfig is what is logged, and in which form.
 type LogConfig struct {
-	Level  string `koanf:"level" oneof:"trace debug info warn error"`
+	Level  string `koanf:"level" oneof:"trace debug info warn error" reload:"true"`
 	Format string `koanf:"format" oneof:"auto console json"`
 }
 
@@ -142,6 +160,7 @@ func defaultConfig() Config {
 		Host:    "127.0.0.1",
 		Port:    3456,
 		DataDir: "data",
+		Admin:   AdminConfig{Username: "admin"},
 		Models:  maps.Clone(api.DefaultModels),
 		Limit: LimitConfig{
 			MaxRequestsPerMinute: 60,

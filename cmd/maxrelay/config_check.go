@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ func (c Config) check(from origins) error {
 	text("nats.url", c.NATS.URL, checkBrokers)
 	text("nats.listen", c.NATS.Listen, checkListen)
 	text("metrics.address", c.Metrics.Address, checkListen)
+	text("admin.address", c.Admin.Address, checkListen)
 	text("worker.cli.path", c.Worker.CLI.Path, checkGiven)
 	for _, id := range slices.Sorted(maps.Keys(c.Models)) {
 		text("models."+id, id, checkWord)
@@ -59,14 +61,12 @@ func (c Config) check(from origins) error {
 	if len(c.Worker.Pools) == 0 {
 		errs = append(errs, from.of("worker.pools").errorf("the worker needs at least one pool"))
 	}
-	for i, key := range c.Auth.APIKeys {
-		if err := checkAPIKey(key); err != nil {
+	for i, secret := range c.Auth.APIKeys {
+		if err := checkAPIKey(secret); err != nil {
 			errs = append(errs, from.of("auth.api_keys").errorf("key %d %w", i+1, err))
 		}
 	}
-	if c.Auth.Enabled && len(c.Auth.APIKeys) == 0 {
-		errs = append(errs, from.of("auth.enabled").errorf("wants keys but auth.api_keys has none: nobody could call"))
-	}
+	errs = append(errs, c.checkAccess(from)...)
 	errs = append(errs, c.checkTiers(from)...)
 	errs = append(errs, c.checkUpstreams(from)...)
 	for _, page := range c.CORS.Origins {
@@ -99,7 +99,7 @@ func (c Config) checkHost(host string) error {
 		return nil
 	}
 	return errors.New("is open to other machines while auth.enabled is false: " +
-		"set auth.enabled and auth.api_keys, or serve on 127.0.0.1")
+		"set auth.enabled, or serve on 127.0.0.1")
 }
 
 // checkBrokers takes a list, as NATS clients do.
@@ -156,17 +156,21 @@ func checkPool(name string) error {
 	return nil
 }
 
-const hashedKey = "sha256:"
+const hashedSecret = "sha256:"
 
 func checkAPIKey(key string) error {
-	if digits, ok := strings.CutPrefix(key, hashedKey); ok {
-		if sum, err := hex.DecodeString(digits); err != nil || len(sum) != 32 {
-			return fmt.Errorf("needs 64 hex digits after %s", hashedKey)
-		}
-		return nil
+	if digits, ok := strings.CutPrefix(key, hashedSecret); ok {
+		return checkHash(digits)
 	}
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return isSpaceOrControl(r) || r > 0x7e }) {
 		return errors.New("cannot be sent in a header: it is empty, or holds spaces or letters outside ASCII")
+	}
+	return nil
+}
+
+func checkHash(digits string) error {
+	if sum, err := hex.DecodeString(digits); err != nil || len(sum) != sha256.Size {
+		return fmt.Errorf("needs %d hex digits after %s", hex.EncodedLen(sha256.Size), hashedSecret)
 	}
 	return nil
 }

@@ -55,6 +55,16 @@ func (k configKey) isList() bool { return k.typ.Kind() == reflect.Slice }
 
 func (k configKey) isSecret() bool { return k.tag.Get("secret") != "" }
 
+// isReloaded looks at the whole of a table: its entries come and go together.
+func (k configKey) isReloaded() bool {
+	return reflect.TypeFor[Config]().FieldByIndex(k.field).Tag.Get("reload") != ""
+}
+
+// valueIn is the key's value in c, or all of its table.
+func (k configKey) valueIn(c Config) any {
+	return reflect.ValueOf(c).FieldByIndex(k.field).Interface()
+}
+
 // findKey resolves a flat name. The known names decide where one part ends, since keys hold underscores and
 // entries may hold anything: spell is how a key is written there, separator what stands between its parts.
 func findKey(name, separator string, spell func(configKey) string) (k configKey, entry string, err error) {

@@ -23,6 +23,9 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		{"a key by the environment", "", []string{"MAXRELAY_AUTH_API_KEYS=a b hunter2"}, nil},
 		{"a key with keys below it", "auth: {api_keys: {hunter: {hunter2: 1}}}", nil, nil},
 		{"an alias out of a password", "auth: {api_keys: [*hunter2]}", nil, nil},
+		{"an administrator's name and password", "admin: {username: 'admin:hunter2'}", nil, nil},
+		{"a password's bad hash", "admin: {password: 'sha256:hunter2'}", nil, nil},
+		{"a password of two lines", "", []string{"MAXRELAY_ADMIN_PASSWORD=hunter2\n"}, nil},
 		{"a broker URL", "nats: {url: 'http://hunter2@host'}", nil, nil},
 		{"a broker URL that does not parse", "nats: {url: 'nats://hunter2@host:%zz'}", nil, nil},
 		{"a broker URL by a flag", "", nil, []string{"--nats-url=hunter2"}},
@@ -54,6 +57,7 @@ func TestPrintedConfigHoldsNoSecret(t *testing.T) {
 	c := mustLoad(t, "", nil,
 		"--set=auth.api_keys=hunter2,sk-hunter2",
 		"--set=worker.cli.env.TOKEN=hunter2",
+		"--set=admin.password=hunter2",
 		"--set=nats.credentials=/hunter2.creds",
 		"--set=upstream.1.url=https://a", "--set=upstream.1.api_key=hunter2",
 		"--nats-url=nats://hunter2@a:1,nats://u:hunter2@b:2")

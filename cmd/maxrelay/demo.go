@@ -49,7 +49,8 @@ func demo(ctx context.Context, cfg Config, out io.Writer, stay bool) (err error)
 	defer model.Close()
 	model.Script(demoAnswers)
 
-	p := newProgram(demoConfig(cfg, dir, model.URL()), newLogger(LogConfig{Level: "warn"}, os.Stderr))
+	setLogLevel("warn")
+	p := newProgram(demoConfig(cfg, dir, model.URL()), newLogger(cfg.Log, os.Stderr))
 	defer p.close()
 	if err := serve(ctx, p); err != nil {
 		return err

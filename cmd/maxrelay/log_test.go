@@ -35,7 +35,7 @@ func TestLogFormFollowsTheReader(t *testing.T) {
 	}{{"auto", true}, {"json", true}, {"console", false}}
 	for _, tt := range tests {
 		t.Run(tt.format, func(t *testing.T) {
-			line := logged(t, LogConfig{Level: "info", Format: tt.format}, func(log zerolog.Logger) {
+			line := logged(t, LogConfig{Format: tt.format}, func(log zerolog.Logger) {
 				log.Info().Str("worker", "w1").Msg("ready")
 			})
 			if got := json.Valid([]byte(line)); got != tt.json {
@@ -60,7 +60,10 @@ func TestLogLinesCarryMilliseconds(t *testing.T) {
 }
 
 func TestLogLevelHoldsBackTheRest(t *testing.T) {
-	text := logged(t, LogConfig{Level: "warn", Format: "json"}, func(log zerolog.Logger) {
+	before := zerolog.GlobalLevel()
+	defer zerolog.SetGlobalLevel(before)
+	setLogLevel("warn")
+	text := logged(t, LogConfig{Format: "json"}, func(log zerolog.Logger) {
 		log.Info().Msg("quiet")
 		log.Warn().Msg("loud")
 	})

@@ -64,6 +64,7 @@ func command() *cobra.Command {
 		&cobra.Command{Use: "serve", Short: "API, embedded broker and a worker in one process", Args: cobra.NoArgs, RunE: running(serve)},
 		&cobra.Command{Use: "api", Short: "API and broker; workers join over the network", Args: cobra.NoArgs, RunE: running(apiNode)},
 		&cobra.Command{Use: "worker", Short: "A worker that takes jobs from a broker", Args: cobra.NoArgs, RunE: running(workerNode)},
+		keyCommand(),
 		demoCommand(),
 		doctorCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
@@ -77,11 +78,17 @@ func command() *cobra.Command {
 // and closes them when the command's context ends.
 func running(open func(context.Context, *program) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, _ []string) error {
-		cfg, err := LoadConfig(c.Flags(), os.Environ())
+		load := func() (Config, error) { return LoadConfig(c.Flags(), os.Environ()) }
+		cfg, err := load()
 		if err != nil {
 			return err
 		}
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+		setLogLevel(cfg.Log.Level)
 		p := newProgram(cfg, newLogger(cfg.Log, os.Stderr))
+		p.onReload(reloadLogLevel)
 		defer p.close()
 		if err := open(c.Context(), p); err != nil {
 			if c.Context().Err() != nil {
@@ -89,7 +96,7 @@ func running(open func(context.Context, *program) error) func(*cobra.Command, []
 			}
 			return err
 		}
-		<-c.Context().Done()
+		p.run(c.Context(), hangups, load)
 		p.log.Info().AnErr("cause", context.Cause(c.Context())).Dur("drain_timeout", cfg.Worker.DrainTimeout).Msg("stopping")
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"maxrelay/api"
+	"maxrelay/api/admin"
 	"maxrelay/api/key"
 	"maxrelay/queue"
 	"maxrelay/session"
@@ -33,8 +34,12 @@ type program struct {
 	log   zerolog.Logger
 	parts []part
 
+	reloadings []reloading
+
 	broker *queue.Broker
 	owner  *queue.Owner
+	store  *key.Store
+	admin  *admin.Admin
 	worker *worker.Worker
 	http   *api.Server
 
@@ -81,6 +86,9 @@ func serve(ctx context.Context, p *program) error {
 	if err := p.openOwner(ctx); err != nil {
 		return err
 	}
+	if err := p.openKeys(ctx); err != nil {
+		return err
+	}
 	nc, err := p.connect("worker-" + p.cfg.Worker.Name)
 	if err != nil {
 		return err
@@ -110,6 +118,9 @@ func apiNode(ctx context.Context, p *program) error {
 		return err
 	}
 	if err := p.openOwner(ctx); err != nil {
+		return err
+	}
+	if err := p.openKeys(ctx); err != nil {
 		return err
 	}
 	if err := p.openAPI(ctx); err != nil {
@@ -243,27 +254,62 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, err := key.New(p.cfg.Auth.APIKeys, p.cfg.Auth.Enabled, defaultPool)
+	cfg, err := p.apiConfig(p.cfg)
 	if err != nil {
-		return fmt.Errorf("auth.api_keys: %w", err)
+		return err
 	}
-	p.http, err = api.New(api.Config{Version: version, Keys: keys, Pool: defaultPool, Host: p.cfg.Host, Origins: p.cfg.CORS.Origins, Models: p.cfg.Models,
-		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: p.cfg.Worker.CLI.TurnTimeout}, p.owner, recorder, p.log)
-	if err != nil {
+	if cfg.TLS, err = p.openTLS(); err != nil {
+		return err
+	}
+	if p.http, err = api.New(cfg, p.owner, recorder, p.log); err != nil {
 		return err
 	}
 	if err := p.metrics.Register(p.http.Metrics()); err != nil {
 		return fmt.Errorf("metrics: %w", err)
-	}
-	if err := p.http.Open(net.JoinHostPort(p.cfg.Host, strconv.Itoa(p.cfg.Port))); err != nil {
-		return fmt.Errorf("host and port: %w", err)
 	}
 	p.opened("http", func(ctx context.Context) {
 		if err := p.http.Close(ctx); err != nil {
 			p.log.Warn().Err(err).Msg("requests were cut off")
 		}
 	})
+	p.onReload(p.reloadAPI)
+	return p.listen()
+}
+
+func (p *program) listen() error {
+	if address := p.cfg.Admin.Address; address != "" {
+		if err := p.http.OpenAdmin(address); err != nil {
+			return fmt.Errorf("admin.address: %w", err)
+		}
+		p.log.Info().Str("url", p.http.AdminURL()).Msg("management is served")
+	}
+	if err := p.http.Open(net.JoinHostPort(p.cfg.Host, strconv.Itoa(p.cfg.Port))); err != nil {
+		return fmt.Errorf("host and port: %w", err)
+	}
 	return nil
+}
+
+// apiConfig turns the configuration file's words into the server's.
+func (p *program) apiConfig(cfg Config) (api.Config, error) {
+	keys, err := p.clientKeys(cfg)
+	if err != nil {
+		return api.Config{}, err
+	}
+	proxies, err := trustedProxies(cfg)
+	if err != nil {
+		return api.Config{}, err
+	}
+	return api.Config{Version: version, Keys: keys, Proxies: proxies, Pool: defaultPool, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
+		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models,
+		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
+}
+
+func (p *program) reloadAPI(cfg Config) (apply func(), err error) {
+	changed, err := p.apiConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return func() { p.http.Change(changed) }, nil
 }
 
 // pending is why there may be no worker yet.

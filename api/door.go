@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// door is a listener and the routes behind it.
+type door struct {
+	router *mux.Router
+	http   *http.Server
+	scheme string
+	listen net.Listener // set by open
+}
+
+// newDoor speaks HTTP/1.1 only: HTTP/2 has no deadline for headers (Go 1.26).
+func (s *Server) newDoor(routes *mux.Router, guard func(http.Handler) http.Handler) door {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return door{router: routes, scheme: "http", http: &http.Server{
+		Handler:           s.observe(guard(routes)),
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(s.log.With().Str("from", "net/http").Logger(), "", 0),
+		BaseContext:       func(net.Listener) context.Context { return s.running },
+	}}
+}
+
+// newRouter has no route yet, and answers for those that it does not have.
+func (s *Server) newRouter() *mux.Router {
+	r := mux.NewRouter().SkipClean(true)
+	r.Use(noteRoute)
+	r.NotFoundHandler = s.serve(s.notFound)
+	r.MethodNotAllowedHandler = s.serve(func(x *exchange, q *http.Request) error { return wrongMethod(r, x, q) })
+	return r
+}
+
+func (s *Server) open(d *door, addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("http listener: %w", err)
+	}
+	if s.cfg.TLS != nil {
+		l = tls.NewListener(l, s.cfg.TLS)
+		d.scheme = "https"
+	}
+	d.listen = l
+	s.serving.Go(func() {
+		if err := d.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error().Err(err).Msg("http listener failed")
+		}
+	})
+	return nil
+}
+
+// url is the root of the routes, for clients on this machine.
+func (d *door) url() string { return d.scheme + "://" + d.listen.Addr().String() }
+
+// shutdown stops the intake at both doors and waits for the answers that run.
+func (s *Server) shutdown(ctx context.Context) error {
+	var both errgroup.Group
+	both.Go(func() error { return s.clients.http.Shutdown(ctx) })
+	both.Go(func() error { return s.management.http.Shutdown(ctx) })
+	return both.Wait()
+}

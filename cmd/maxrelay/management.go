@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"maxrelay/api/admin"
+	"maxrelay/api/key"
+)
+
+// openKeys opens the managed keys, and what manages them.
+func (p *program) openKeys(ctx context.Context) error {
+	nc, err := p.connect("keys")
+	if err != nil {
+		return err
+	}
+	p.store, err = key.OpenStore(ctx, nc, key.StoreConfig{}, p.log)
+	if err != nil {
+		return err
+	}
+	p.opened("keys", func(context.Context) { p.store.Close() })
+	cfg, err := p.adminConfig()
+	if err != nil {
+		return err
+	}
+	p.admin, err = admin.Open(ctx, nc, p.store, cfg, p.log)
+	return err
+}
+
+func (p *program) adminConfig() (admin.Config, error) {
+	password, err := p.adminPassword()
+	if err != nil {
+		return admin.Config{}, err
+	}
+	networks, err := key.ParseNetworks(p.cfg.Admin.AllowedIPs)
+	if err != nil {
+		return admin.Config{}, fmt.Errorf("admin.allowed_ips: %w", err)
+	}
+	proxies, err := trustedProxies(p.cfg)
+	if err != nil {
+		return admin.Config{}, err
+	}
+	return admin.Config{
+		Username: p.cfg.Admin.Username, Password: password, Networks: networks,
+		Pool: defaultPool, ClientAddr: proxies.ClientAddr,
+	}, nil
+}
+
+func trustedProxies(cfg Config) (key.Proxies, error) {
+	networks, err := key.ParseNetworks(cfg.Proxies)
+	if err != nil {
+		return nil, fmt.Errorf("trusted_proxies: %w", err)
+	}
+	return key.Proxies(networks), nil
+}
+
+// passwordFile has the administrator's password where the configuration has none.
+func (c Config) passwordFile() string { return filepath.Join(c.DataDir, "admin.password") }
+
+func (p *program) adminPassword() (string, error) {
+	if p.cfg.Admin.Password != "" {
+		return p.cfg.Admin.Password, nil
+	}
+	file := p.cfg.passwordFile()
+	password, made, err := admin.LoadPassword(file)
+	if made {
+		p.log.Info().Str("file", file).Str("username", p.cfg.Admin.Username).Msg("a password for management was made")
+	}
+	return password, err
+}
+
+// clientKeys are all keys that a configuration lets in.
+func (p *program) clientKeys(cfg Config) (*key.Keys, error) {
+	static, err := key.New(cfg.Auth.APIKeys, cfg.Auth.Enabled, defaultPool)
+	if err != nil {
+		return nil, fmt.Errorf("auth.api_keys: %w", err)
+	}
+	return static.With(p.store), nil
+}
