@@ -17,6 +17,10 @@ const (
 	relayAccount  = "RELAY"
 	systemAccount = "SYS"
 	systemUser    = "system"
+
+	// accounts is in the server's own language, because an account that is made in code has JetStream off until the
+	// server runs, and a node of a cluster looks into its store before.
+	accounts = "accounts { " + relayAccount + " { jetstream: enabled }, " + systemAccount + " {} }, system_account: " + systemAccount
 )
 
 // gate admits clients of the embedded server. The token of the file opens the relay's account from anywhere the
@@ -76,7 +80,7 @@ func loadToken(path string) (string, error) {
 		return "", fmt.Errorf("creating the token's folder: %w", err)
 	}
 	token = rand.Text()
-	if err := writeToken(path, token); err != nil {
+	if err := writePrivate(path, []byte(token+"\n")); err != nil {
 		return "", fmt.Errorf("writing the broker token: %w", err)
 	}
 	return token, nil
@@ -101,14 +105,15 @@ func readToken(path string) (string, error) {
 	return token, nil
 }
 
-// writeToken goes through a temporary file, because a worker may be waiting to read the real one.
-func writeToken(path, token string) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".token-*") // mode 0600
+// writePrivate makes a file that only this user can read. It goes through a temporary one, because somebody may be
+// waiting to read the real one.
+func writePrivate(path string, data []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp.Name())
-	_, err = temp.WriteString(token + "\n")
+	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
 	}

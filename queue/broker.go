@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -25,6 +24,9 @@ type BrokerConfig struct {
 	StoreDir  string // JetStream's files, created 0700
 	TokenFile string // created 0600 with a random token at the first start
 
+	Cluster  ClusterConfig
+	Replicas int // how many nodes keep each stream: 3 in a cluster, else 1
+
 	// Bounds of JetStream, because unset ones take three quarters of the machine.
 	MaxMemory int64 // bytes of memory streams, default 256 MB
 	MaxStore  int64 // bytes of file streams, default 8 GB
@@ -37,6 +39,10 @@ func (c BrokerConfig) withDefaults() BrokerConfig {
 	if c.MaxStore == 0 {
 		c.MaxStore = 8 << 30
 	}
+	if c.Cluster.Name != "" {
+		setDefault(&c.Replicas, minNodes)
+	}
+	setDefault(&c.Replicas, 1)
 	return c
 }
 
@@ -48,8 +54,10 @@ func (c BrokerConfig) validate() error {
 		return errors.New("broker needs a store directory")
 	case c.Listen != "" && c.TokenFile == "":
 		return errors.New("broker with a listener needs a token file")
+	case c.Cluster.Name != "" && c.Listen == "":
+		return errors.New("broker in a cluster needs a listener: workers move to it when another node stops")
 	}
-	return nil
+	return c.Cluster.validate()
 }
 
 // Broker is the NATS server that jobs go through: embedded in this process, or an existing one.
@@ -102,12 +110,12 @@ func (b *Broker) reach(ctx context.Context) error {
 }
 
 func (b *Broker) embed(ctx context.Context) error {
-	host, port, err := loopbackListener(b.cfg.Listen)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(b.cfg.StoreDir, 0o700); err != nil {
 		return fmt.Errorf("creating the broker's store: %w", err)
+	}
+	opts, err := b.options()
+	if err != nil {
+		return err
 	}
 	var token string
 	if b.cfg.TokenFile != "" {
@@ -116,25 +124,9 @@ func (b *Broker) embed(ctx context.Context) error {
 		}
 	}
 	b.secret = rand.Text()
-
 	gate := &gate{token: token, secret: b.secret}
-	b.srv, err = server.NewServer(&server.Options{
-		ServerName:                 "maxrelay-" + rand.Text()[:6],
-		Host:                       host,
-		Port:                       port,
-		DontListen:                 b.cfg.Listen == "",
-		NoSigs:                     true,
-		JetStream:                  true,
-		StoreDir:                   b.cfg.StoreDir,
-		JetStreamMaxMemory:         b.cfg.MaxMemory,
-		JetStreamMaxStore:          b.cfg.MaxStore,
-		SyncAlways:                 true, // a single node has no replica to lose a write to
-		Accounts:                   []*server.Account{server.NewAccount(relayAccount), server.NewAccount(systemAccount)},
-		SystemAccount:              systemAccount,
-		CustomClientAuthentication: gate,
-		DisableShortFirstPing:      true,
-	})
-	if err != nil {
+	opts.CustomClientAuthentication = gate
+	if b.srv, err = server.NewServer(opts); err != nil {
 		return fmt.Errorf("configuring the broker: %w", err)
 	}
 	if err := gate.open(b.srv); err != nil {
@@ -143,11 +135,51 @@ func (b *Broker) embed(ctx context.Context) error {
 	if err := b.start(ctx, token); err != nil {
 		return err
 	}
-	// An account made in code has JetStream off until it is asked for.
-	if err := gate.relay.EnableJetStream(nil, nil); err != nil {
-		return fmt.Errorf("enabling JetStream: %w", err)
+	if b.clustered() {
+		if err := b.form(ctx); err != nil {
+			return err
+		}
 	}
 	return b.watchDisconnects()
+}
+
+func (b *Broker) clustered() bool { return b.cfg.Cluster.Name != "" }
+
+// options is how the embedded server is run.
+//
+// Everything is synced to disk before it is acknowledged. A server on its own has no replica to lose a write to. The
+// nodes of a cluster have, but a node that forgets after a power cut what it had agreed to can take the others' writes
+// with it; and what is written is money. It costs a millisecond a write.
+func (b *Broker) options() (*server.Options, error) {
+	host, port, err := loopbackListener(b.cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	machine, _ := os.Hostname() // a machine without a name still gets one for its server
+	name, err := claimStore(b.cfg.StoreDir, b.cfg.Cluster.Name, machine)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName:            name,
+		Host:                  host,
+		Port:                  port,
+		DontListen:            b.cfg.Listen == "",
+		NoSigs:                true,
+		JetStream:             true,
+		StoreDir:              b.cfg.StoreDir,
+		JetStreamMaxMemory:    b.cfg.MaxMemory,
+		JetStreamMaxStore:     b.cfg.MaxStore,
+		SyncAlways:            true,
+		DisableShortFirstPing: true,
+	}
+	if err := opts.ProcessConfigString(accounts); err != nil {
+		return nil, fmt.Errorf("configuring the broker's accounts: %w", err)
+	}
+	if b.clustered() {
+		err = b.cfg.Cluster.joinCluster(opts)
+	}
+	return opts, err
 }
 
 // start returns when the server takes connections, or with the reason why it never will.
@@ -211,10 +243,14 @@ func (b *Broker) Close() {
 	if b.sys != nil {
 		b.sys.Close()
 	}
-	if b.srv != nil {
-		b.srv.Shutdown()
-		b.srv.WaitForShutdown()
+	if b.srv == nil {
+		return
 	}
+	if b.clustered() {
+		b.srv.LameDuckShutdown()
+	}
+	b.srv.Shutdown()
+	b.srv.WaitForShutdown()
 }
 
 // loopbackListener refuses every address another machine could reach: those listeners need TLS and a credential each.
@@ -222,21 +258,14 @@ func loopbackListener(listen string) (host string, port int, err error) {
 	if listen == "" {
 		return "127.0.0.1", server.RANDOM_PORT, nil
 	}
-	host, service, err := net.SplitHostPort(listen)
-	if err != nil {
+	if host, port, err = splitListen(listen); err != nil {
 		return "", 0, fmt.Errorf("broker listener: %w", err)
-	}
-	if port, err = strconv.Atoi(service); err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("broker listener: port %q is not a number up to 65535", service)
 	}
 	if host == "" || host == "localhost" {
 		host = "127.0.0.1"
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return "", 0, fmt.Errorf("broker listener: %q is not a loopback address", host)
-	}
-	if port == 0 {
-		port = server.RANDOM_PORT
 	}
 	return host, port, nil
 }

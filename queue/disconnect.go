@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -11,6 +12,9 @@ import (
 type Disconnect struct {
 	Server string // server id
 	Client uint64 // client id on that server
+
+	// Evicted says that the server ended it because it stops itself: the client lives and goes to another node.
+	Evicted bool
 }
 
 // disconnectBacklog is how many events may wait for a slow reader. More are dropped: silence tells the same, later.
@@ -55,11 +59,12 @@ func parseDisconnect(data []byte) (Disconnect, bool) {
 		Client struct {
 			ID uint64 `json:"id"`
 		} `json:"client"`
+		Reason string `json:"reason"`
 	}
 	if json.Unmarshal(data, &event) != nil || event.Client.ID == 0 {
 		return Disconnect{}, false
 	}
-	return Disconnect{Server: event.Server.ID, Client: event.Client.ID}, true
+	return Disconnect{event.Server.ID, event.Client.ID, event.Reason == server.ServerShutdown.String()}, true
 }
 
 func (b *Broker) tell(d Disconnect) {

@@ -98,11 +98,19 @@ const storeFull jetstream.ErrorCode = 10077
 func (o *Owner) marks(ctx context.Context) (jetstream.KeyValue, error) {
 	kv, err := o.js.KeyValue(ctx, marksBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = o.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: marksBucket, Description: "which API node keeps the answer to a repeated request",
-			TTL: MarkTTL, Storage: jetstream.MemoryStorage, MaxBytes: marksBytes, MaxValueSize: 2 * maxToken, Replicas: o.cfg.Replicas,
-		})
+		return o.ensureMarks(ctx)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("mark: %w", err)
+	}
+	return kv, nil
+}
+
+func (o *Owner) ensureMarks(ctx context.Context) (jetstream.KeyValue, error) {
+	kv, err := o.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: marksBucket, Description: "which API node keeps the answer to a repeated request",
+		TTL: MarkTTL, Storage: jetstream.MemoryStorage, MaxBytes: marksBytes, MaxValueSize: 2 * maxToken, Replicas: o.cfg.Replicas,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("mark: %w", err)
 	}

@@ -138,6 +138,9 @@ func (o *Owner) open(ctx context.Context) (err error) {
 	if o.created, err = o.ensureStream(ctx); err != nil {
 		return err
 	}
+	if _, err := o.ensureMarks(ctx); err != nil {
+		return err
+	}
 	for subject, handler := range map[string]nats.MsgHandler{
 		frameSubject(o.node, "*", "*"):       o.onFrame,
 		ownerSubject(o.node, verbClaim, "*"): o.onClaim,

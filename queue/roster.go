@@ -168,15 +168,18 @@ func (o *Owner) rearmPoolLocked(name string) {
 }
 
 // onDisconnect is the fast way to learn of a worker's death. It may also be a short break, so only attempts that have
-// produced nothing move at once; the others have until the end of lostGrace.
+// produced nothing move at once; the others have until the end of lostGrace, and all of them when a node stopped and its
+// workers are on their way to another.
 func (o *Owner) onDisconnect(d Disconnect) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, w := range o.workers {
 		if w.Server == d.Server && w.Client == d.Client && w.lost.IsZero() {
 			w.lost = time.Now()
-			o.fallBackFromLocked(w)
-			o.loseAllLocked(w, false, "disconnected")
+			if !d.Evicted {
+				o.fallBackFromLocked(w)
+				o.loseAllLocked(w, false, "disconnected")
+			}
 		}
 	}
 }

@@ -110,7 +110,20 @@ type NATSConfig struct {
 	Store       string `koanf:"store"`      // LoadConfig fills in <data_dir>/nats
 	TokenFile   string `koanf:"token_file"` // LoadConfig fills in <data_dir>/nats.token
 	Credentials string `koanf:"credentials" secret:"all"`
+
+	Cluster ClusterConfig `koanf:"cluster"`
 }
+
+// ClusterConfig joins the embedded brokers of several API nodes, if it has routes.
+type ClusterConfig struct {
+	Name     string   `koanf:"name"`
+	Listen   string   `koanf:"listen"`
+	Routes   []string `koanf:"routes"` // host:port of the nodes
+	Secret   string   `koanf:"secret" secret:"all"`
+	Replicas int      `koanf:"replicas" max:"5"` // LoadConfig fills in 3 for a cluster of embedded brokers, else 1
+}
+
+func (c ClusterConfig) on() bool { return len(c.Routes) > 0 }
 
 // CacheConfig is how prompts use the upstream's cache.
 type CacheConfig struct {
@@ -174,7 +187,7 @@ func defaultConfig() Config {
 			MaxWaitingPerKey: 256,
 			MaxAttempts:      3,
 		},
-		NATS:  NATSConfig{Listen: "127.0.0.1:4222"},
+		NATS:  NATSConfig{Listen: "127.0.0.1:4222", Cluster: ClusterConfig{Name: "maxrelay", Listen: "0.0.0.0:6222"}},
 		Cache: CacheConfig{TTL: "5m", MinTokens: 1024},
 		Worker: WorkerConfig{
 			Pools:        []string{"default"},
@@ -242,6 +255,12 @@ func LoadConfig(flags *pflag.FlagSet, environ []string) (Config, error) {
 func (c *Config) derive() {
 	c.NATS.Store = cmp.Or(c.NATS.Store, filepath.Join(c.DataDir, "nats"))
 	c.NATS.TokenFile = cmp.Or(c.NATS.TokenFile, filepath.Join(c.DataDir, "nats.token"))
+	if c.NATS.Cluster.Replicas == 0 {
+		c.NATS.Cluster.Replicas = 1
+		if c.NATS.Cluster.on() {
+			c.NATS.Cluster.Replicas = 3
+		}
+	}
 	if c.Worker.Name == "" {
 		host, _ := os.Hostname() // a machine without a name still gets a label
 		c.Worker.Name = cmp.Or(host, "worker")

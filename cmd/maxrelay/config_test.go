@@ -222,6 +222,9 @@ func TestValuesAreRead(t *testing.T) {
 			func(c Config) any { return c.Forward[10].URL }, "https://last"},
 		{"an empty list of sections", "upstream: []", nil, nil, func(c Config) any { return len(c.Forward) }, 0},
 		{"no broker listener", "nats: {listen: ''}", nil, nil, func(c Config) any { return c.NATS.Listen }, ""},
+		{"replicas of one node", "", nil, nil, func(c Config) any { return c.NATS.Cluster.Replicas }, 1},
+		{"replicas of three", "nats: {cluster: " + threeNodes + "}", nil, nil, func(c Config) any { return c.NATS.Cluster.Replicas }, 3},
+		{"replicas in another cluster", "nats: {url: 'nats://a:1', cluster: {replicas: 3}}", nil, nil, func(c Config) any { return c.NATS.Cluster.Replicas }, 3},
 		{"a broker list", "nats: {url: 'nats://a:1, tls://b'}", nil, nil, func(c Config) any { return c.NATS.URL }, "nats://a:1, tls://b"},
 	}
 	for _, tt := range tests {
@@ -233,6 +236,8 @@ func TestValuesAreRead(t *testing.T) {
 		})
 	}
 }
+
+const threeNodes = "{routes: [a:6222, b:6222, c:6222], secret: a-secret-of-thirty-two-characters}"
 
 func TestBadSettingsAreNamedWhereTheyStand(t *testing.T) {
 	tests := []struct {

@@ -34,6 +34,7 @@ type site struct {
 	dir   string
 	model *anthropictest.Server
 	nats  string // address of the broker's listener
+	nodes string // the setting nats.cluster
 	extra string // lines for every configuration file
 
 	mu    sync.Mutex
@@ -47,13 +48,15 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, dir: t.TempDir(), model: model, nats: freeAddress(t)}
-	t.Cleanup(func() {
-		for _, p := range s.procs {
-			p.kill()
-		}
-		model.Close()
-	})
+	t.Cleanup(model.Close)
+	t.Cleanup(s.killAll)
 	return s
+}
+
+func (s *site) killAll() {
+	for _, p := range s.procs {
+		p.kill()
+	}
 }
 
 func freeAddress(t testing.TB) string {
@@ -83,15 +86,22 @@ type proc struct {
 // it says that it is ready.
 func (s *site) start(name, ready string, cli func(testing.TB) (path string, env map[string]string), args ...string) *proc {
 	s.t.Helper()
+	p := s.launch(name, cli, args...)
+	s.ready(p, ready)
+	return p
+}
+
+func (s *site) launch(name string, cli func(testing.TB) (path string, env map[string]string), args ...string) *proc {
+	s.t.Helper()
 	path, env := cli(s.t)
 	config := filepath.Join(s.dir, name+".yaml")
 	home := filepath.Join(s.dir, "home-"+name)
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	text := fmt.Sprintf("port: 0\ndata_dir: %q\nnats: {listen: %q}\nlog: {format: json, level: debug}\n%s\n"+
+	text := fmt.Sprintf("port: 0\ndata_dir: %q\nnats:\n  listen: %q\n  %s\nlog: {format: json, level: debug}\n%s\n"+
 		"worker:\n  name: %q\n  max_sessions: 4\n  cli:\n    path: %q\n    start_timeout: 60s\n    env:\n      HOME: %q\n      ANTHROPIC_BASE_URL: %q\n      ANTHROPIC_API_KEY: sk-made-up\n",
-		filepath.Join(s.dir, "data"), s.nats, s.extra, name, path, home, s.model.URL())
+		filepath.Join(s.dir, "data"), s.nats, s.nodes, s.extra, name, path, home, s.model.URL())
 	for k, v := range env {
 		text += fmt.Sprintf("      %s: %q\n", k, v)
 	}
@@ -112,13 +122,17 @@ func (s *site) start(name, ready string, cli func(testing.TB) (path string, env 
 	s.mu.Lock()
 	s.procs = append(s.procs, p)
 	s.mu.Unlock()
-	line := p.await(ready)
+	return p
+}
+
+func (s *site) ready(p *proc, says string) {
+	s.t.Helper()
+	line := p.await(says)
 	p.url, _ = line["url"].(string)
 	if w, ok := p.find("worker takes jobs"); ok {
 		p.id, _ = w["worker"].(string)
 		s.mustKnow(p.id)
 	}
-	return p
 }
 
 // mustKnow waits until every API node has heard of the worker.

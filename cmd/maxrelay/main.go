@@ -65,6 +65,7 @@ func command() *cobra.Command {
 		&cobra.Command{Use: "api", Short: "API and broker; workers join over the network", Args: cobra.NoArgs, RunE: running(apiNode)},
 		&cobra.Command{Use: "worker", Short: "A worker that takes jobs from a broker", Args: cobra.NoArgs, RunE: running(workerNode)},
 		keyCommand(),
+		&cobra.Command{Use: "broker", Short: "The broker alone, to back up or restore what it keeps", Args: cobra.NoArgs, RunE: running(brokerAlone)},
 		demoCommand(),
 		doctorCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {

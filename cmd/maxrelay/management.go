@@ -15,7 +15,7 @@ func (p *program) openKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.store, err = key.OpenStore(ctx, nc, key.StoreConfig{}, p.log)
+	p.store, err = key.OpenStore(ctx, nc, key.StoreConfig{Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (p *program) adminConfig() (admin.Config, error) {
 	}
 	return admin.Config{
 		Username: p.cfg.Admin.Username, Password: password, Networks: networks,
-		Pool: defaultPool, ClientAddr: proxies.ClientAddr,
+		Pool: defaultPool, ClientAddr: proxies.ClientAddr, Replicas: p.cfg.NATS.Cluster.Replicas,
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,12 +37,13 @@ type program struct {
 
 	reloadings []reloading
 
-	broker *queue.Broker
-	owner  *queue.Owner
-	store  *key.Store
-	admin  *admin.Admin
-	worker *worker.Worker
-	http   *api.Server
+	broker  *queue.Broker
+	endTurn func() // other API nodes may open now
+	owner   *queue.Owner
+	store   *key.Store
+	admin   *admin.Admin
+	worker  *worker.Worker
+	http    *api.Server
 
 	metrics *prometheus.Registry
 
@@ -130,6 +132,18 @@ func apiNode(ctx context.Context, p *program) error {
 	return nil
 }
 
+// brokerAlone lets an operator back up or restore the streams while nothing else uses them.
+func brokerAlone(ctx context.Context, p *program) error {
+	if p.cfg.NATS.URL != "" || p.cfg.NATS.Listen == "" {
+		return errors.New("there is no broker of ours to run: nats.url is set, or nats.listen is empty")
+	}
+	if err := p.openBroker(ctx); err != nil {
+		return err
+	}
+	p.log.Info().Msg("broker is ready")
+	return nil
+}
+
 // workerNode joins the broker of an API node on this machine, or the one at nats.url.
 func workerNode(ctx context.Context, p *program) error {
 	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
@@ -181,8 +195,11 @@ func (p *program) openBroker(ctx context.Context) (err error) {
 		}
 		p.opened("data folder", func(context.Context) { unlock() })
 	}
-	p.broker, err = queue.OpenBroker(ctx, queue.BrokerConfig{
-		URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, StoreDir: n.Store, TokenFile: n.TokenFile}, p.log)
+	cfg := queue.BrokerConfig{URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, StoreDir: n.Store, TokenFile: n.TokenFile, Replicas: n.Cluster.Replicas}
+	if c := n.Cluster; c.on() {
+		cfg.Cluster = queue.ClusterConfig{Name: c.Name, Listen: c.Listen, Routes: c.Routes, Secret: c.Secret}
+	}
+	p.broker, err = queue.OpenBroker(ctx, cfg, p.log)
 	if err != nil {
 		return err
 	}
@@ -202,7 +219,14 @@ func (p *program) connect(name string) (*nats.Conn, error) {
 	return nc, nil
 }
 
+// openOwner begins this node's turn to create its streams, which openAPI ends.
 func (p *program) openOwner(ctx context.Context) error {
+	done, err := p.broker.Turn(ctx)
+	if err != nil {
+		return err
+	}
+	p.endTurn = sync.OnceFunc(done)
+	p.opened("turn", func(context.Context) { p.endTurn() })
 	nc, err := p.connect("api")
 	if err != nil {
 		return err
@@ -210,7 +234,7 @@ func (p *program) openOwner(ctx context.Context) error {
 	q := p.cfg.Queue
 	p.owner, err = queue.NewOwner(ctx, nc, p.broker.Disconnects(), queue.OwnerConfig{
 		StickyWait: q.StickyWait, QueueTimeout: q.Timeout, MaxWaiting: q.MaxWaiting,
-		MaxWaitingPerKey: q.MaxWaitingPerKey, MaxAttempts: q.MaxAttempts}, p.log)
+		MaxWaitingPerKey: q.MaxWaitingPerKey, MaxAttempts: q.MaxAttempts, Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
 	if err != nil {
 		return err
 	}
@@ -250,7 +274,7 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{MaxBytes: usageBytes}, p.log)
+	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{MaxBytes: usageBytes, Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
 	if err != nil {
 		return err
 	}
@@ -273,7 +297,11 @@ func (p *program) openAPI(ctx context.Context) error {
 		}
 	})
 	p.onReload(p.reloadAPI)
-	return p.listen()
+	if err := p.listen(); err != nil {
+		return err
+	}
+	p.endTurn()
+	return nil
 }
 
 func (p *program) listen() error {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"maxrelay/queue"
+)
+
+// cluster is three installations whose brokers are one.
+type cluster struct {
+	t     testing.TB
+	nodes []*site
+}
+
+func newCluster(t testing.TB) *cluster {
+	t.Helper()
+	base := newSite(t)
+	routes := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
+	c := &cluster{t: t}
+	for i, route := range routes {
+		s := &site{t: t, dir: filepath.Join(base.dir, fmt.Sprint("node", i)), model: base.model, nats: freeAddress(t)}
+		s.nodes = fmt.Sprintf("cluster: {listen: %q, routes: [%s], secret: %q}", route, strings.Join(routes, ", "), "a secret of the test's own, not too short")
+		t.Cleanup(s.killAll)
+		if err := os.MkdirAll(filepath.Join(s.dir, "data"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// One token, so that local workers may go from node to node as if all were one machine.
+		if err := os.WriteFile(filepath.Join(s.dir, "data", "nats.token"), []byte("a token of the test's own"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.nodes = append(c.nodes, s)
+	}
+	return c
+}
+
+// startAll starts a process on each node, and waits for them together.
+func (c *cluster) startAll(ready, command string) (all []*proc) {
+	c.t.Helper()
+	for i, s := range c.nodes {
+		all = append(all, s.launch(fmt.Sprint(command, i), scriptedCLI, command))
+	}
+	for i, s := range c.nodes {
+		s.ready(all[i], ready)
+	}
+	return all
+}
+
+// js is a connection to the broker as an operator has it.
+func (s *site) js() jetstream.JetStream {
+	s.t.Helper()
+	nc, err := queue.Dial("nats://"+s.nats, queue.DialOptions{Name: "operator", TokenFile: filepath.Join(s.dir, "data", "nats.token"), Log: zerolog.Nop()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	eventually(s.t, "the connection", nc.IsConnected)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return js
+}

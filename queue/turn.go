@@ -1,0 +1,94 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	turnBucket = "TURN"
+	turnKey    = "opening"
+
+	turnTTL   = 30 * time.Second // after which the turn of a node that died is over
+	turnTry   = 2 * time.Second  // for one answer
+	turnPause = 100 * time.Millisecond
+	turnSay   = 10 * time.Second // between two lines that say what is waited for
+)
+
+// Turn waits until no other API node creates its streams, and returns what ends this node's turn: of several nodes that
+// create one stream at the same time none is answered (nats-server 2.15.2). Without replicas there is only one node, or
+// a broker that has no cluster.
+func (b *Broker) Turn(ctx context.Context) (done func(), err error) {
+	if b.cfg.Replicas == 1 {
+		return func() {}, nil
+	}
+	nc, err := b.Connect("turn")
+	if err != nil {
+		return nil, err
+	}
+	kv, revision, err := b.takeTurn(ctx, nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("waiting for this node's turn to open: %w", err)
+	}
+	return func() {
+		defer nc.Close()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnTry)
+		defer cancel()
+		_ = kv.Delete(ctx, turnKey, jetstream.LastRevision(revision)) // else it ends by its TTL
+	}, nil
+}
+
+func (b *Broker) takeTurn(ctx context.Context, nc *nats.Conn) (kv jetstream.KeyValue, revision uint64, err error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = b.patiently(ctx, func(ctx context.Context) (err error) {
+		if kv, err = b.turns(ctx, js); err == nil {
+			revision, err = kv.Create(ctx, turnKey, nil)
+		}
+		return err
+	})
+	return kv, revision, err
+}
+
+// turns returns the bucket. It is the first thing a new cluster keeps, and shows whether it can keep anything.
+func (b *Broker) turns(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
+	kv, err := js.KeyValue(ctx, turnBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: turnBucket, Description: "which API node is opening", Storage: jetstream.MemoryStorage,
+			TTL: turnTTL, MaxBytes: 1 << 20, Replicas: b.cfg.Replicas,
+		})
+	}
+	return kv, err
+}
+
+// patiently tries until it works or ctx ends, and says now and then what it waits for. The pauses differ, so that nodes
+// which met do not meet again.
+func (b *Broker) patiently(ctx context.Context, try func(context.Context) error) error {
+	say := time.NewTicker(turnSay)
+	defer say.Stop()
+	for {
+		once, cancel := context.WithTimeout(ctx, turnTry)
+		err := try(once)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-say.C:
+			b.log.Warn().AnErr("why", err).Int("other_nodes", b.peers()).Int("replicas", b.cfg.Replicas).Msg("waiting for the cluster")
+		case <-time.After(turnPause + rand.N(turnPause)):
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
