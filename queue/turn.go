@@ -24,6 +24,8 @@ const (
 // Turn waits until no other API node creates its streams, and returns what ends this node's turn: of several nodes that
 // create one stream at the same time none is answered (nats-server 2.15.2). Without replicas there is only one node, or
 // a broker that has no cluster.
+//
+// What has fewer replicas than it should, because it was restored from a node on its own, has them afterwards.
 func (b *Broker) Turn(ctx context.Context) (done func(), err error) {
 	if b.cfg.Replicas == 1 {
 		return func() {}, nil
@@ -56,7 +58,31 @@ func (b *Broker) takeTurn(ctx context.Context, nc *nats.Conn) (kv jetstream.KeyV
 		}
 		return err
 	})
+	if err == nil {
+		err = b.patiently(ctx, func(ctx context.Context) error { return b.spread(ctx, js) })
+	}
 	return kv, revision, err
+}
+
+// spread gives every stream its replicas. A stream with one has to wait for the node that has it.
+func (b *Broker) spread(ctx context.Context, js jetstream.JetStream) error {
+	names := js.StreamNames(ctx)
+	for name := range names.Name() {
+		stream, err := js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		cfg := stream.CachedInfo().Config
+		if cfg.Replicas >= b.cfg.Replicas {
+			continue
+		}
+		cfg.Replicas = b.cfg.Replicas
+		if _, err := js.UpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("spreading stream %s: %w", name, err)
+		}
+		b.log.Info().Str("stream", name).Int("replicas", cfg.Replicas).Msg("a stream is spread over the cluster")
+	}
+	return names.Err()
 }
 
 // turns returns the bucket. It is the first thing a new cluster keeps, and shows whether it can keep anything.
