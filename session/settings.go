@@ -25,7 +25,7 @@ func (t *turn) settings() settings {
 	p := t.req.Params
 	return settings{
 		effort: p.Effort, maxTokens: p.MaxTokens, noThinking: p.NoThinking || t.thoughtless(),
-		uncached: !cached && promptTokens(t.req) < t.cfg.MinCacheTokens,
+		uncached: !cached && t.req.EstimatePrompt() < t.cfg.MinCacheTokens,
 		extra:    extraBody(t.req),
 	}
 }
@@ -137,35 +137,4 @@ func lookup(environ []string, name string) (value string) {
 		}
 	}
 	return value
-}
-
-const (
-	bytesPerToken = 4
-	mediaTokens   = 1600 // of an image or a PDF, whose tokens do not follow from its bytes
-)
-
-// promptTokens estimates the length of a prompt cheaply. The CLI's own parts are not in it.
-func promptTokens(req *chat.Request) int {
-	n := len(req.System)
-	for _, t := range req.Tools {
-		n += len(t.Name) + len(t.Description) + len(t.Schema)
-	}
-	for _, m := range req.Messages {
-		n += blockBytes(m.Content)
-	}
-	return (n + bytesPerToken - 1) / bytesPerToken
-}
-
-func blockBytes(blocks []chat.Block) (n int) {
-	for _, b := range blocks {
-		n += len(b.Text) + len(b.Name) + len(b.Input) + len(b.Title) + blockBytes(b.Content)
-		switch {
-		case b.Source == nil:
-		case b.Source.Type == "text":
-			n += len(b.Source.Data)
-		default:
-			n += mediaTokens * bytesPerToken
-		}
-	}
-	return n
 }

@@ -2,10 +2,7 @@ package session
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
-
-	"maxrelay/session/chat"
 )
 
 func TestSettingsNameEveryVariableEachTime(t *testing.T) {
@@ -26,32 +23,6 @@ func TestSettingsNameEveryVariableEachTime(t *testing.T) {
 		got, err := json.Marshal(tt.set.flags(tt.environ))
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s: %s (%v), want %s", tt.name, got, err, tt.want)
-		}
-	}
-}
-
-func TestPromptTokens(t *testing.T) {
-	text := strings.Repeat("long", 100)
-	tests := []struct {
-		name string
-		req  chat.Request
-		want int
-	}{
-		{"nothing", chat.Request{}, 0},
-		{"system prompt and messages", chat.Request{System: text, Messages: []chat.Message{chat.Text(chat.RoleUser, text), chat.Text(chat.RoleAssistant, text)}}, 300},
-		{"tools", chat.Request{Tools: []chat.Tool{{Name: "long", Description: "long", Schema: json.RawMessage(`{"a":{}}`)}}}, 4},
-		{"a call and its result", chat.Request{Messages: []chat.Message{
-			{Role: chat.RoleAssistant, Content: []chat.Block{{Type: chat.BlockToolUse, Name: "long", Input: json.RawMessage(`{"a":{}}`)}}},
-			{Role: chat.RoleUser, Content: []chat.Block{{Type: chat.BlockToolResult, Content: []chat.Block{{Type: chat.BlockText, Text: text}}}}},
-		}}, 103},
-		{"an image, whatever its bytes", chat.Request{Messages: []chat.Message{{Role: chat.RoleUser, Content: []chat.Block{
-			{Type: chat.BlockImage, Source: &chat.Source{Type: "base64", Data: strings.Repeat("x", 1<<20)}}}}}}, mediaTokens},
-		{"a document of text", chat.Request{Messages: []chat.Message{{Role: chat.RoleUser, Content: []chat.Block{
-			{Type: chat.BlockDocument, Title: "long", Source: &chat.Source{Type: "text", Data: text}}}}}}, 101},
-	}
-	for _, tt := range tests {
-		if got := promptTokens(&tt.req); got != tt.want {
-			t.Errorf("%s: %d tokens, want %d", tt.name, got, tt.want)
 		}
 	}
 }

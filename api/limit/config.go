@@ -12,6 +12,7 @@ import (
 type Config struct {
 	Node     string // name of this API node: letters, digits, - and _; required
 	Replicas int    // copies of the streams in a cluster, 1
+	Policy   Policy // until SetPolicy; no limits
 
 	// Used finds out what a request of a dead node used; without it, or when it finds
 	// nothing, that was nothing. An error makes it be asked again.

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"maxrelay/api/key"
 )
 
 // Limiter admits the requests of one API node.
@@ -22,6 +25,7 @@ type Limiter struct {
 	nc   *nats.Conn
 	log  zerolog.Logger
 
+	policy  atomic.Pointer[Policy]
 	rates   *rates
 	journal *journal
 	here    *nats.Subscription // by which others see that this node lives
@@ -63,6 +67,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 		ended:   make(map[string]ending),
 		silent:  make(map[string]time.Time),
 	}
+	l.SetPolicy(cfg.Policy)
 	l.rates = newRates(nc, js, l.self, cfg, log)
 	l.journal = newJournal(nc, js, l.self, cfg, log)
 	if err := l.open(ctx); err != nil {
@@ -108,6 +113,12 @@ func (l *Limiter) unfollow() {
 	}
 }
 
+// SetPolicy replaces the limits for requests that come from now on.
+func (l *Limiter) SetPolicy(p Policy) { l.policy.Store(&p) }
+
+// LimitsOf returns the limits that a caller has now.
+func (l *Limiter) LimitsOf(who key.Identity) Limits { return l.policy.Load().Of(who) }
+
 // Ask is a request that wants to be admitted.
 type Ask struct {
 	Key     string // its id: letters, digits, - and _
@@ -115,6 +126,7 @@ type Ask struct {
 	Limits  Limits
 	Start   time.Time // of the request, whose day pays; now
 
+	Free      bool  // it uses no tokens: only its rate counts
 	Input     int64 // estimate of its prompt's tokens
 	MaxTokens int64 // that the answers may take in all, DefaultAnswer
 }

@@ -115,6 +115,23 @@ func TestKeyWithoutQuotaIsNotCounted(t *testing.T) {
 	}
 }
 
+func TestARequestWithoutTokensIsAdmittedByItsRateAlone(t *testing.T) {
+	l := startLimiter(t, startBroker(t), Config{})
+	settle(t, admit(t, l, request(life(100), 10, 20)), 100)
+	free := request(Limits{Rate: Rate{1, time.Hour}, Tokens: 100}, 0, 0)
+	free.Free = true
+	ticket := admit(t, l, free)
+	if _, limited := ticket.Reserved(); limited {
+		t.Error("it has a reservation")
+	}
+	settle(t, ticket, 0)
+	if got := counted(t, l, lifeAccount()); got != 100 {
+		t.Errorf("counter is %d, want 100", got)
+	}
+	free.Request += "2"
+	refused(t, l, free, chat.CodeRateLimited)
+}
+
 func TestDailyQuotaIsThereAgainAfterMidnight(t *testing.T) {
 	var now atomic.Pointer[time.Time]
 	evening := time.Date(2026, 3, 31, 23, 59, 30, 0, time.UTC)

@@ -37,7 +37,7 @@ func (t *Ticket) Reserved() (tokens int64, limited bool) {
 	return t.held, t.quota()
 }
 
-func (t *Ticket) quota() bool { return t.ask.Limits.Tokens > 0 }
+func (t *Ticket) quota() bool { return t.ask.Limits.Tokens > 0 && !t.ask.Free }
 
 // reserve holds what the request may use, or what is left if that is enough for its
 // prompt.

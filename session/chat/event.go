@@ -88,6 +88,9 @@ func (u Usage) PromptTokens() int {
 	return u.InputTokens + u.CacheReadTokens + u.CacheWriteTokens
 }
 
+// Total is all tokens, read and written.
+func (u Usage) Total() int { return u.PromptTokens() + u.OutputTokens }
+
 // Plus returns the sum of two usages.
 func (u Usage) Plus(v Usage) Usage {
 	return Usage{
