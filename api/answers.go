@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -215,7 +214,11 @@ func (a *answer) copyTo(ctx context.Context, x *exchange) {
 
 func (a *answer) copyPart(x *exchange, g grown) error {
 	if x.status == 0 {
-		maps.Copy(x.Header(), a.header)
+		for name, values := range a.header {
+			if x.Header()[name] == nil { // where this request's key stands, it knows itself
+				x.Header()[name] = values
+			}
+		}
 		x.streamed = strings.HasPrefix(a.header.Get("Content-Type"), "text/event-stream")
 		x.WriteHeader(g.status)
 	}

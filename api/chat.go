@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -128,13 +129,17 @@ func (s *Server) whole(ctx context.Context, p *reply) {
 		p.fail(err)
 		return
 	}
-	p.see(p.turns[0])
-	p.headers(p.x.Header())
-	if err := p.x.json(http.StatusOK, openai.NewCompletion(p.head(), choices, p.usage())); err != nil {
+	body, err := json.Marshal(openai.NewCompletion(p.head(), choices, p.usage()))
+	if err != nil {
 		p.fail(err)
 		return
 	}
+	p.see(p.turns[0])
+	p.headers(p.x.Header())
 	p.closed = true
+	p.book(ctx, http.StatusOK, len(body))
+	s.stand(p.x) // without the reservation
+	p.x.body(http.StatusOK, body)
 }
 
 // choice gathers the answer. One that does not have the format that was asked for is

@@ -256,7 +256,7 @@ func TestUsageOfFailedAttemptsIsSummed(t *testing.T) {
 	if got, want := turn.usage(), turn.outcome.Usage; got != want {
 		t.Errorf("the client is told %+v, want %+v", got, want)
 	}
-	if e := reply.event(); e.Usage != (chat.Usage{InputTokens: 10, OutputTokens: 13, ThinkingTokens: 2}) || !e.Estimated {
+	if e := reply.event(http.StatusOK); e.Usage != (chat.Usage{InputTokens: 10, OutputTokens: 13, ThinkingTokens: 2}) || !e.Estimated {
 		t.Errorf("recorded %+v", e)
 	}
 }

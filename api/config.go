@@ -39,6 +39,8 @@ type Config struct {
 	WriteTimeout  time.Duration // longest time a client may take for one write, 60 s
 	TurnTimeout   time.Duration // longest life of a request, waiting included, 30 min
 	RecordTimeout time.Duration // longest time a request waits for its usage event, 5 s
+
+	Now func() time.Time // by whose days requests are counted, time.Now
 }
 
 func (c Config) withDefaults() Config {
@@ -57,6 +59,9 @@ func (c Config) withDefaults() Config {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, time.Minute)
 	c.TurnTimeout = cmp.Or(c.TurnTimeout, 30*time.Minute)
 	c.RecordTimeout = cmp.Or(c.RecordTimeout, 5*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return c
 }
 

@@ -26,7 +26,8 @@ type exchange struct {
 	id       string // ours, unique: the usage event is counted by it
 	label    string // told to the client: the id it sent, if that is sane, else ours
 	start    time.Time
-	route    string // the template, never the path
+	asked    time.Time // the same by the clock whose days are counted
+	route    string    // the template, never the path
 	identity key.Identity
 
 	status   int // 0 until the header went out
@@ -53,6 +54,7 @@ func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 		timeout:        s.cfg.WriteTimeout,
 		id:             "req_" + rand.Text(),
 		start:          time.Now(),
+		asked:          s.cfg.Now(),
 	}
 	x.label = x.id
 	if sent := r.Header.Get("X-Request-Id"); saneLabel.MatchString(sent) {

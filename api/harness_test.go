@@ -33,6 +33,8 @@ const hangGuard = 40 * time.Second
 type node struct {
 	*Server
 	t      *testing.T
+	broker *queue.Broker
+	dir    string
 	nc     *nats.Conn
 	client *http.Client
 	logged *syncBuffer
@@ -70,12 +72,13 @@ func openNode(t *testing.T, cfg Config, queueCfg queue.OwnerConfig, run script) 
 	}
 	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{}, log)
 	must(t, err)
+	limits := openLimits(t, nc, cfg.Now, hangGuard)
 
 	if cfg.Keys == nil {
 		cfg.Keys, err = key.New(nil, false, "default")
 		must(t, err)
 	}
-	s, err := New(cfg, owner, recorder, log)
+	s, err := New(cfg, owner, limits, recorder, log)
 	must(t, err)
 	must(t, s.Open("127.0.0.1:0"))
 	client := &http.Client{Transport: &http.Transport{}}
@@ -83,10 +86,26 @@ func openNode(t *testing.T, cfg Config, queueCfg queue.OwnerConfig, run script) 
 		client.CloseIdleConnections()
 		_ = s.Close(cancelled())
 	})
-	return &node{Server: s, t: t, nc: nc, client: client, logged: logged}
+	return &node{Server: s, t: t, broker: broker, dir: dir, nc: nc, client: client, logged: logged}
 }
 
-func startWorker(t *testing.T, url, tokenFile string, run script) {
+// join starts another worker and waits until the node knows it.
+func (n *node) join(name string, run script) *nats.Conn {
+	n.t.Helper()
+	before := len(n.owner.Workers())
+	nc := startWorker(n.t, n.broker.ClientURL(), filepath.Join(n.dir, "nats.token"), run)
+	eventually(n.t, name+" to join", func() bool { return len(n.owner.Workers()) == before+1 })
+	return nc
+}
+
+func (n *node) jetstream() jetstream.JetStream {
+	n.t.Helper()
+	js, err := jetstream.New(n.nc)
+	must(n.t, err)
+	return js
+}
+
+func startWorker(t *testing.T, url, tokenFile string, run script) *nats.Conn {
 	nc, err := queue.Dial(url, queue.DialOptions{Name: "worker", TokenFile: tokenFile, Log: zerolog.Nop()})
 	must(t, err)
 	t.Cleanup(nc.Close)
@@ -96,6 +115,7 @@ func startWorker(t *testing.T, url, tokenFile string, run script) {
 	}, func(ctx context.Context, task *queue.Task) { run(ctx, newPlay(t, task)) }, zerolog.Nop())
 	must(t, err)
 	t.Cleanup(w.Close)
+	return nc
 }
 
 func cancelled() context.Context {
@@ -274,9 +294,7 @@ func said(t *testing.T, data []string) string {
 // usage waits until n events are recorded and returns them.
 func (n *node) usage(count int) (events []stats.Event) {
 	n.t.Helper()
-	js, err := jetstream.New(n.nc)
-	must(n.t, err)
-	stream, err := js.Stream(testContext(n.t), "USAGE")
+	stream, err := n.jetstream().Stream(testContext(n.t), "USAGE")
 	must(n.t, err)
 	eventually(n.t, "the usage events", func() bool {
 		info, err := stream.Info(testContext(n.t))

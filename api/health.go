@@ -74,6 +74,9 @@ func (s *Server) warnings() (all []string) {
 	if s.live.Load().keys.Behind() {
 		all = append(all, "changes of API keys by other nodes are not seen")
 	}
+	if w := s.limits.Warning(); w != "" {
+		all = append(all, w)
+	}
 	return all
 }
 

@@ -103,14 +103,19 @@ func (s *Server) getModel(x *exchange, r *http.Request) error {
 	return x.json(http.StatusOK, openai.NewModel(id, s.started))
 }
 
-// json writes v as the whole answer. A client that left is no error of the server.
+// json writes v as the whole answer.
 func (x *exchange) json(status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
+	x.body(status, body)
+	return nil
+}
+
+// body writes JSON as the whole answer. A client that left is no error of the server.
+func (x *exchange) body(status int, text []byte) {
 	x.Header().Set("Content-Type", "application/json")
 	x.WriteHeader(status)
-	_, _ = x.Write(body)
-	return nil
+	_, _ = x.Write(text)
 }

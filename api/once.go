@@ -23,7 +23,8 @@ var (
 )
 
 // once answers a named question: as a new one, or with the answer that the name has
-// already, from its beginning and as it comes.
+// already, from its beginning and as it comes. Only who makes an answer is admitted and
+// pays; to be given it again costs neither a place in the key's rate nor tokens.
 func (s *Server) once(x *exchange, r *http.Request, q *question) error {
 	name := r.Header.Get(idempotencyHeader)
 	if len(name) > maxIdempotencyKey {
@@ -37,6 +38,7 @@ func (s *Server) once(x *exchange, r *http.Request, q *question) error {
 		s.make(x, r, q, a)
 	} else {
 		x.Header().Set("Idempotent-Replayed", "true")
+		s.stand(x)
 	}
 	defer s.answers.leave(a)
 	a.copyTo(r.Context(), x)
@@ -50,7 +52,7 @@ func (s *Server) make(x *exchange, r *http.Request, q *question, a *answer) {
 	ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
 	stop := context.AfterFunc(s.running, func() { a.cancel(errStopping) })
 	inner := s.newExchange(a, r)
-	inner.id, inner.label, inner.start, inner.route, inner.identity = x.id, x.label, x.start, x.route, x.identity
+	inner.id, inner.label, inner.start, inner.asked, inner.route, inner.identity = x.id, x.label, x.start, x.asked, x.route, x.identity
 	inner.holds, x.holds = x.holds, 0 // the body is the answer's now
 	s.making.Go(func() {
 		defer stop()

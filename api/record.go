@@ -7,27 +7,46 @@ import (
 	"time"
 
 	"maxrelay/api/failure"
+	"maxrelay/api/limit"
 	"maxrelay/session/chat"
 	"maxrelay/stats"
 )
 
-// record keeps the request's one usage event. It runs when all else is done, also after
-// a panic, and outlives the client.
-func (p *reply) record(ctx context.Context) {
-	e := p.event()
-	p.server.meters.event(e)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.server.cfg.RecordTimeout)
+// book keeps the request's one usage event and settles its ticket: before the last words
+// of a whole answer, of which so many bytes are unsent then, else when all is done, also
+// after a panic. It outlives the client.
+func (p *reply) book(ctx context.Context, status, unsent int) {
+	if p.booked {
+		return
+	}
+	p.booked = true
+	e := p.event(status)
+	e.ResponseBytes += int64(unsent)
+	p.server.book(ctx, p.x, p.ticket, e)
+}
+
+// book records the event first: of a node that dies before it has settled, another one
+// finds what was used.
+func (s *Server) book(ctx context.Context, x *exchange, ticket *limit.Ticket, e stats.Event) {
+	s.meters.event(e)
+	ctx = context.WithoutCancel(ctx)
+	s.record(ctx, e)
+	s.settle(ctx, x, ticket, e.Usage.Total())
+}
+
+func (s *Server) record(ctx context.Context, e stats.Event) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RecordTimeout)
 	defer cancel()
-	if err := p.server.recorder.Record(ctx, e); err != nil {
-		p.server.log.Error().Err(err).Interface("event", e).Msg("usage event is lost")
+	if err := s.recorder.Record(ctx, e); err != nil {
+		s.log.Error().Err(err).Interface("event", e).Msg("usage event is lost")
 	}
 }
 
-func (p *reply) event() stats.Event {
+func (p *reply) event(status int) stats.Event {
 	e := stats.Event{
-		ID: p.x.id, Time: p.x.start.UTC(), KeyID: p.x.identity.ID, Method: p.method, Path: p.x.route,
+		ID: p.x.id, Time: p.x.asked.UTC(), KeyID: p.x.identity.ID, Method: p.method, Path: p.x.route,
 		Model: p.q.asked.Model, Stream: p.q.asked.Stream,
-		Status: p.x.status, ErrorCode: p.x.code, DurationMS: time.Since(p.x.start).Milliseconds(),
+		Status: status, ErrorCode: p.x.code, DurationMS: time.Since(p.x.start).Milliseconds(),
 		RequestBytes: int64(p.q.size), ResponseBytes: p.x.sent,
 	}
 	for _, t := range p.turns {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"maxrelay/api/failure"
+	"maxrelay/api/limit"
 	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -23,8 +25,13 @@ type reply struct {
 	q      *question
 	method string
 	body   []byte // the question as all jobs carry it
+	input  int    // estimate of its prompt's tokens
 	turns  []*turn
 	closed bool // the client was told how it ended, or was given up
+	booked bool // its usage is recorded and its ticket settled
+
+	ticket    *limit.Ticket
+	allowance *allowance // of all turns
 
 	arrivals chan arrival   // of the pumps
 	pumps    sync.WaitGroup // one for each turn, when there are several
@@ -47,10 +54,15 @@ func (p *reply) see(t *turn) {
 	}
 }
 
-// answer runs the admitted question and records it, whatever happens.
+// answer admits the question, runs it and records it, whatever happens. One that is
+// refused admission leaves no record.
 func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 	p := &reply{server: s, x: x, q: q, method: r.Method, arrivals: make(chan arrival), halt: func() {}}
-	defer p.record(r.Context())
+	if err := p.admit(r.Context()); err != nil {
+		p.fail(err)
+		return
+	}
+	defer func() { p.book(r.Context(), x.status, 0) }()
 	if err := p.submit(r.Context()); err != nil {
 		p.fail(err)
 		p.settle(r.Context())
@@ -70,13 +82,28 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 	}
 }
 
+// admit reserves the prompt and the answer once for each answer that is asked for.
+func (p *reply) admit(ctx context.Context) (err error) {
+	p.input = p.q.chat.EstimatePrompt()
+	answers, most := int64(p.answers()), int64(p.q.chat.Params.MaxTokens)
+	input := answers * int64(p.input)
+	p.ticket, err = p.server.admit(ctx, p.x, limit.Ask{Input: input, MaxTokens: answers * cmp.Or(most, limit.DefaultAnswer)})
+	if err != nil {
+		return err
+	}
+	p.allowance = newAllowance(p.ticket, input, answers*most)
+	return nil
+}
+
+func (p *reply) answers() int { return max(1, p.q.asked.N) }
+
 // submit gives the queue one job for each answer.
 func (p *reply) submit(ctx context.Context) (err error) {
 	if p.body, err = chat.EncodeRequest(&p.q.chat); err != nil {
 		return err
 	}
-	for i := range max(1, p.q.asked.N) {
-		t := &turn{reply: p, index: i, resume: make(chan struct{})}
+	for i := range p.answers() {
+		t := &turn{reply: p, index: i, resume: make(chan struct{}), drawn: int64(p.input)}
 		p.turns = append(p.turns, t)
 		if err := t.submit(ctx); err != nil {
 			return err

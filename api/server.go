@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/semaphore"
 
+	"maxrelay/api/limit"
 	"maxrelay/queue"
 	"maxrelay/stats"
 )
@@ -29,6 +30,7 @@ type Server struct {
 	cfg      Config
 	live     atomic.Pointer[live]
 	owner    *queue.Owner
+	limits   *limit.Limiter
 	recorder *stats.Recorder
 	estimate stats.Estimator
 	meters   *meters
@@ -47,14 +49,14 @@ type Server struct {
 	serving sync.WaitGroup // the goroutines of Serve
 }
 
-// New returns a server that is not listening yet. The owner and the recorder stay the
-// caller's to close, after Close.
-func New(cfg Config, owner *queue.Owner, recorder *stats.Recorder, logger zerolog.Logger) (*Server, error) {
+// New returns a server that is not listening yet. The owner, the limiter and the recorder
+// stay the caller's to close, after Close.
+func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.Recorder, logger zerolog.Logger) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, owner: owner, recorder: recorder, meters: newMeters(cfg.Models), log: logger, started: time.Now()}
+	s := &Server{cfg: cfg, owner: owner, limits: limits, recorder: recorder, meters: newMeters(cfg.Models), log: logger, started: time.Now()}
 	s.running, s.cancel = context.WithCancelCause(context.Background())
 	s.bodies = semaphore.NewWeighted(cfg.BodyBudget)
 	s.answers = newAnswers(maxAnswers)

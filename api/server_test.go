@@ -26,7 +26,7 @@ func bare(t *testing.T, cfg Config) *Server {
 	if cfg.Keys == nil {
 		cfg.Keys = newKeys(t, false)
 	}
-	s, err := New(cfg, nil, nil, zerolog.Nop())
+	s, err := New(cfg, nil, nil, nil, zerolog.Nop())
 	must(t, err)
 	s.clients.router.Handle("/open", s.serve(func(x *exchange, _ *http.Request) error { return x.json(http.StatusOK, "in") }))
 	s.clients.router.Handle("/panic", s.serve(func(*exchange, *http.Request) error { panic("SECRET") }))

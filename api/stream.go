@@ -34,9 +34,7 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 			buf, err = p.take(buf, enc.Choice(a.turn.index), a)
 		}
 		if err == nil && a.turn != nil && a.turn.ended() {
-			if left--; left == 0 {
-				buf = enc.Finish(buf, p.usage())
-			}
+			left--
 		}
 		if len(buf) > 0 {
 			if !p.write(buf) {
@@ -53,6 +51,9 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 		}
 	}
 	p.closed = true
+	buf = enc.Finish(buf[:0], p.usage())
+	p.book(ctx, http.StatusOK, len(buf))
+	p.write(buf)
 }
 
 // take appends what arrived of one answer. With an error, what it appended is still to

@@ -13,7 +13,7 @@ import (
 // turn is one answer on its way through the queue. It belongs to the goroutine of the
 // request, or to the one that pumps it.
 type turn struct {
-	reply  *reply // what it is an answer of; its fields are not the pump's to touch
+	reply  *reply // what it is an answer of; its fields are not the pump's to write
 	index  int
 	call   *queue.Call   // nil when the queue refused it
 	resume chan struct{} // lets its pump go on
@@ -34,6 +34,8 @@ type turn struct {
 
 	former  chat.Usage    // what attempts that failed are known to have used
 	partial bool          // they may have used more
+	drawn   int64         // of the reply's allowance
+	cut     bool          // nothing was left of it
 	outcome *chat.Outcome // nil until the end
 	counted *chat.Usage   // usage's result
 	guessed bool          // usage had to estimate
@@ -70,8 +72,11 @@ func (t *turn) next(ctx context.Context) (step, error) {
 		t.note(e)
 		events = append(events, e)
 	}
-	if b.End != nil {
+	switch {
+	case b.End != nil:
 		return step{moved, events}, t.end(*b.End)
+	case !t.cut && !t.spend(ctx):
+		events = append(events, t.cutShort(ctx))
 	}
 	return step{moved, events}, nil
 }
@@ -121,6 +126,7 @@ func (t *turn) note(e chat.Event) {
 	case chat.EventBlockDelta:
 		t.said.WriteString(e.Thinking)
 		t.said.WriteString(e.Text)
+		t.said.WriteString(e.PartialJSON)
 	}
 	if e.Usage != nil {
 		t.seen = latest(t.seen, *e.Usage)

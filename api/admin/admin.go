@@ -22,10 +22,10 @@ type Config struct {
 	Username string       // "admin"
 	Password string       // plain, or sha256: and its hash in hexadecimal form; required
 	Networks key.Networks // that may call; all
-	Tiers    []string     // of request rates that a key may have; basic, premium, unlimited
 	Pool     string       // of new keys, "default"
 	Replicas int          // copies of each event in a cluster, 1
 
+	Tiers      func() []string                // of request rates that a key may have; basic, premium, unlimited
 	ClientAddr func(*http.Request) netip.Addr // whose address counts; the connection's peer
 	Usage      func(keyID string) Usage       // what a key has used; nothing
 	Now        func() time.Time               // time.Now
@@ -42,7 +42,7 @@ func (c Config) withDefaults() Config {
 	c.Pool = cmp.Or(c.Pool, "default")
 	c.Replicas = cmp.Or(c.Replicas, 1)
 	if c.Tiers == nil {
-		c.Tiers = []string{"basic", "premium", "unlimited"}
+		c.Tiers = func() []string { return []string{"basic", "premium", "unlimited"} }
 	}
 	if c.ClientAddr == nil {
 		c.ClientAddr = key.Peer

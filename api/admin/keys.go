@@ -16,7 +16,7 @@ func (a *Admin) createKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := d.apply(key.DefaultSettings(), a.cfg.Tiers, a.cfg.Now())
+	s, err := d.apply(key.DefaultSettings(), a.cfg.Tiers(), a.cfg.Now())
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (a *Admin) updateKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	record, err := a.change(w, r, "update", func(k *key.Record, now time.Time) (fields []string, err error) {
 		before := k.Settings
-		k.Settings, err = d.apply(before, a.cfg.Tiers, now)
+		k.Settings, err = d.apply(before, a.cfg.Tiers(), now)
 		return changed(before, k.Settings), err
 	})
 	if err != nil {

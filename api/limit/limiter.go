@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,6 +117,9 @@ func (l *Limiter) unfollow() {
 
 // SetPolicy replaces the limits for requests that come from now on.
 func (l *Limiter) SetPolicy(p Policy) { l.policy.Store(&p) }
+
+// Tiers names the tiers of managed keys, in order.
+func (l *Limiter) Tiers() []string { return slices.Sorted(maps.Keys(l.policy.Load().Tiers)) }
 
 // LimitsOf returns the limits that a caller has now.
 func (l *Limiter) LimitsOf(who key.Identity) Limits { return l.policy.Load().Of(who) }

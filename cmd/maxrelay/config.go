@@ -73,10 +73,10 @@ type CORSConfig struct {
 // LimitConfig bounds what a key may ask. The numbers but MaxConcurrent and ByTier hold for the built-in key and each
 // static one; 0 is no limit.
 type LimitConfig struct {
-	MaxRequestsPerMinute int                   `koanf:"max_requests_per_minute" max:"100000"`
-	MaxTokensPerDay      int                   `koanf:"max_tokens_per_day" max:"9007199254740992"` // that JSON has exactly
-	MaxConcurrent        int                   `koanf:"max_concurrent"`                            // of any key, on one API node
-	ByTier               map[string]TierConfig `koanf:"by_tier"`                                   // of managed keys
+	MaxRequestsPerMinute int                   `koanf:"max_requests_per_minute" max:"100000" reload:"true"`
+	MaxTokensPerDay      int                   `koanf:"max_tokens_per_day" max:"9007199254740992" reload:"true"` // that JSON has exactly
+	MaxConcurrent        int                   `koanf:"max_concurrent" reload:"true"`                            // of any key, on one API node
+	ByTier               map[string]TierConfig `koanf:"by_tier" reload:"true"`                                   // of managed keys
 }
 
 // TierConfig is a request rate; no requests are no limit.

@@ -43,7 +43,8 @@ func (p *program) adminConfig() (admin.Config, error) {
 	}
 	return admin.Config{
 		Username: p.cfg.Admin.Username, Password: password, Networks: networks,
-		Pool: defaultPool, ClientAddr: proxies.ClientAddr, Replicas: p.cfg.NATS.Cluster.Replicas,
+		Tiers: func() []string { return p.limits.Tiers() }, Pool: defaultPool,
+		ClientAddr: proxies.ClientAddr, Replicas: p.cfg.NATS.Cluster.Replicas,
 	}, nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"maxrelay/api"
 	"maxrelay/api/admin"
 	"maxrelay/api/key"
+	"maxrelay/api/limit"
 	"maxrelay/queue"
 	"maxrelay/session"
 	"maxrelay/stats"
@@ -41,6 +42,7 @@ type program struct {
 	endTurn func() // other API nodes may open now
 	owner   *queue.Owner
 	store   *key.Store
+	limits  *limit.Limiter
 	admin   *admin.Admin
 	worker  *worker.Worker
 	http    *api.Server
@@ -278,6 +280,9 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.openLimits(ctx, recorder); err != nil {
+		return err
+	}
 	cfg, err := p.apiConfig(p.cfg)
 	if err != nil {
 		return err
@@ -285,7 +290,7 @@ func (p *program) openAPI(ctx context.Context) error {
 	if cfg.TLS, err = p.openTLS(); err != nil {
 		return err
 	}
-	if p.http, err = api.New(cfg, p.owner, recorder, p.log); err != nil {
+	if p.http, err = api.New(cfg, p.owner, p.limits, recorder, p.log); err != nil {
 		return err
 	}
 	if err := p.metrics.Register(p.http.Metrics()); err != nil {
