@@ -257,7 +257,7 @@ func TestAPanicIsBookedAndReleased(t *testing.T) {
 	r.Host = "localhost"
 	func() {
 		defer func() { _ = recover() }() // of the error's own flush
-		n.http.Handler.ServeHTTP(&panicky{httptest.NewRecorder()}, r)
+		n.clients.http.Handler.ServeHTTP(&panicky{httptest.NewRecorder()}, r)
 	}()
 	if e := n.usage(1)[0]; e.ErrorCode != "internal_error" {
 		t.Errorf("recorded %+v", e)
