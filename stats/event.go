@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 // prompt text, an answer's text or a secret. The JSON names are stable: events of a
 // year ago are read by the programs of today.
 type Event struct {
-	ID     string    `json:"id"` // the request id, also the broker's message id
+	ID     string    `json:"id"`                   // ours, also the broker's message id
+	Label  string    `json:"request_id,omitempty"` // the id the client gave its request and was told, if it gave one
 	Time   time.Time `json:"time"`
 	KeyID  string    `json:"key_id"`
 	Method string    `json:"method"`
@@ -40,6 +42,13 @@ type Event struct {
 	RequestBytes  int64 `json:"request_bytes,omitempty"`
 	ResponseBytes int64 `json:"response_bytes,omitempty"`
 }
+
+// RequestID is the one that the client was told.
+func (e Event) RequestID() string { return cmp.Or(e.Label, e.ID) }
+
+// Failed reports whether a request with this error code, "" for none, counts as an
+// error. One whose client left does not: nothing failed, and what was used was used.
+func Failed(code string) bool { return code != "" && code != string(chat.CodeCancelled) }
 
 // CacheReadShare is the part of the prompt's tokens that was read from the upstream's
 // cache, 0 to 1, to four digits; 0 where there was no prompt.

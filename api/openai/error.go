@@ -34,6 +34,7 @@ var failures = failure.Table{
 	chat.CodeInternal:        {Status: http.StatusInternalServerError, Kind: "api_error", Code: "internal_error"},
 	chat.CodeKeyReused:       {Status: http.StatusUnprocessableEntity, Kind: "invalid_request_error", Code: "idempotency_key_reused"},
 	chat.CodeKeyElsewhere:    {Status: http.StatusConflict, Kind: "conflict_error", Code: "idempotency_conflict", Heals: 5 * time.Second},
+	chat.CodeNotReady:        {Status: http.StatusServiceUnavailable, Kind: "service_unavailable", Code: "usage_not_ready", Heals: 2 * time.Second},
 }
 
 // FailureOf translates an error.

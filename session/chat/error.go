@@ -34,6 +34,7 @@ const (
 	CodeInternal        Code = "internal_error"
 	CodeKeyReused       Code = "idempotency_key_reused" // for another body
 	CodeKeyElsewhere    Code = "idempotency_conflict"   // another node has the answer
+	CodeNotReady        Code = "usage_not_ready"        // the numbers asked for are being gathered
 )
 
 // Error is a failure with words for the person who made the request. Message never
