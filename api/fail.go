@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -20,12 +21,23 @@ func told(err error) error {
 	if full, ok := errors.AsType[queue.ErrQueueFull](err); ok {
 		return &chat.Error{Code: chat.CodeQueueFull, Message: "too many requests wait for a worker already: try again later", RetryAfter: full.RetryAfter}
 	}
+	if rest, ok := errors.AsType[queue.ErrResting](err); ok {
+		return toldOfRest(rest.RetryAfter)
+	}
 	for _, known := range queueErrors {
 		if errors.Is(err, known.err) {
 			return &chat.Error{Code: known.code, Message: known.message}
 		}
 	}
 	return err
+}
+
+// toldOfRest: workers rest until their limits reset, or until somebody signs in.
+func toldOfRest(left time.Duration) error {
+	if left == 0 {
+		return &chat.Error{Code: chat.CodeAccount, Message: "no worker is signed in: the operator of this server has to sign in its CLI"}
+	}
+	return &chat.Error{Code: chat.CodeUsageLimit, Message: "every account is at its usage limit: try again when the first of them resets", RetryAfter: left}
 }
 
 var queueErrors = []struct {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type health struct {
 
 type workerHealth struct {
 	Name       string `json:"name"`
-	State      string `json:"state"` // ok, draining or unavailable
+	State      string `json:"state"` // ok, draining, resting or unavailable
 	Slots      int    `json:"slots"`
 	Busy       int    `json:"busy"`
 	CLIVersion string `json:"cli_version,omitempty"`
@@ -33,6 +34,7 @@ type workerHealth struct {
 const (
 	stateOK          = "ok"
 	stateDraining    = "draining"
+	stateResting     = "resting" // its account is used up
 	stateUnavailable = "unavailable"
 )
 
@@ -92,6 +94,8 @@ func healthOf(w queue.WorkerInfo) workerHealth {
 		h.State = stateDraining
 	case signedOut || info.Reason != "":
 		h.State = stateUnavailable
+	case rests(w):
+		h.State, h.Reason = stateResting, info.restReason()
 	}
 	return h
 }
@@ -100,4 +104,19 @@ func healthOf(w queue.WorkerInfo) workerHealth {
 // browser here, somebody else's name may lead here too.
 func (s *Server) madeHere(r *http.Request) bool {
 	return s.cfg.Proxies.OnThisMachine(r) && s.hostAllowed(r.Host)
+}
+
+// rests reports whether a worker takes no jobs of any model.
+func rests(w queue.WorkerInfo) bool {
+	return slices.ContainsFunc(w.Rests, func(r queue.Rest) bool { return r.Models == "" && (r.Until.IsZero() || r.Until.After(time.Now())) })
+}
+
+// restReason says which of the account's limits is reached.
+func (i workerInfo) restReason() string {
+	for _, l := range i.Limits {
+		if l.Reached && l.Models == "" {
+			return fmt.Sprintf("the account's %s limit is reached until %s", cmp.Or(l.Window, "usage"), l.ResetsAt.UTC().Format(time.DateTime+" MST"))
+		}
+	}
+	return "the account's limit is reached"
 }

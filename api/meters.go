@@ -234,7 +234,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func workerStates(all []queue.WorkerInfo) map[string]int {
-	states := map[string]int{stateOK: 0, stateDraining: 0, stateUnavailable: 0}
+	states := map[string]int{stateOK: 0, stateDraining: 0, stateResting: 0, stateUnavailable: 0}
 	for _, w := range all {
 		states[healthOf(w).State]++
 	}

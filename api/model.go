@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -43,7 +44,18 @@ type workerInfo struct {
 	CLIVersion string   `json:"cli_version"`
 	Models     []string `json:"models"`
 	SignedIn   *bool    `json:"signed_in"`
+	Account    string   `json:"account"` // what kind it is
+	Limits     []window `json:"limits"`
 	Reason     string   `json:"reason"` // why it cannot serve
+}
+
+// window is a span of time in which a worker's account has a certain amount of use.
+type window struct {
+	Window   string    `json:"window,omitempty"`
+	Models   string    `json:"models,omitempty"` // whose alone it counts, "" for all
+	Used     float64   `json:"used"`
+	ResetsAt time.Time `json:"resets_at,omitzero"`
+	Reached  bool      `json:"reached,omitempty"`
 }
 
 func infoOf(w queue.WorkerInfo) (info workerInfo) {

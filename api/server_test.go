@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -233,15 +234,20 @@ func TestHealthOfAWorker(t *testing.T) {
 	for name, tc := range map[string]struct {
 		info          string
 		draining      bool
+		rests         []queue.Rest
 		state, reason string
 	}{
-		"signed in":  {`{"signed_in":true}`, false, "ok", ""},
-		"silent":     {``, false, "ok", ""},
-		"signed out": {`{"signed_in":false}`, false, "unavailable", "the CLI is not signed in"},
-		"broken":     {`{"signed_in":true,"reason":"the CLI is too old"}`, false, "unavailable", "the CLI is too old"},
-		"draining":   {`{"signed_in":true}`, true, "draining", ""},
+		"signed in":  {`{"signed_in":true}`, false, nil, "ok", ""},
+		"silent":     {``, false, nil, "ok", ""},
+		"signed out": {`{"signed_in":false}`, false, []queue.Rest{{}}, "unavailable", "the CLI is not signed in"},
+		"broken":     {`{"signed_in":true,"reason":"the CLI is too old"}`, false, nil, "unavailable", "the CLI is too old"},
+		"draining":   {`{"signed_in":true}`, true, nil, "draining", ""},
+		"used up": {`{"signed_in":true,"limits":[{"window":"five_hour","used":1,"resets_at":"2030-01-31T12:00:00Z","reached":true},{"window":"seven_day","used":0.5}]}`,
+			false, []queue.Rest{{Until: time.Now().Add(time.Hour)}}, "resting", "the account's five_hour limit is reached until 2030-01-31 12:00:00 UTC"},
+		"used up until a while ago": {`{"signed_in":true}`, false, []queue.Rest{{Until: time.Now().Add(-time.Second)}}, "ok", ""},
+		"used up for some models":   {`{"signed_in":true}`, false, []queue.Rest{{Models: "opus", Until: time.Now().Add(time.Hour)}}, "ok", ""},
 	} {
-		h := healthOf(queue.WorkerInfo{Draining: tc.draining, Info: json.RawMessage(tc.info)})
+		h := healthOf(queue.WorkerInfo{Draining: tc.draining, Rests: tc.rests, Info: json.RawMessage(tc.info)})
 		if h.State != tc.state || h.Reason != tc.reason {
 			t.Errorf("%s: got %+v", name, h)
 		}
@@ -261,6 +267,7 @@ func TestErrorsOfTheQueueAreTold(t *testing.T) {
 		want string
 	}{
 		{queue.ErrQueueFull{RetryAfter: 1}, "queue_full"}, {queue.ErrNoWorker, "no_worker"}, {queue.ErrDeadline, "no_worker"}, {queue.ErrStopping, "no_worker"},
+		{queue.ErrResting{RetryAfter: time.Hour}, "usage_limit_reached"}, {queue.ErrResting{}, "account_unavailable"},
 		{queue.ErrWorkerLost, "worker_failed"}, {queue.ErrSlowClient, "cancelled"}, {queue.ErrCancelled, "cancelled"}, {workerFailed(io.ErrUnexpectedEOF), "worker_failed"}, {errors.New("x"), "internal_error"},
 	} {
 		if got := new(exchange).failureOf(tc.err).Code; got != tc.want {

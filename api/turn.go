@@ -169,6 +169,9 @@ func (t *turn) end(e queue.End) error {
 		}
 		t.outcome = &o
 	}
+	if failed := t.outcome.Error; failed != nil && failed.Code == chat.CodeUsageLimit && e.RetryAfter > 0 {
+		failed.RetryAfter = e.RetryAfter // of the first account to be used again
+	}
 	if !e.OK && t.outcome.Error == nil {
 		t.outcome.Error = &chat.Error{Code: chat.CodeWorkerFailed, Message: "the worker failed: send the request again"}
 	}

@@ -126,10 +126,6 @@ func (w *Worker) publishAnnouncements() {
 	}
 	w.saying.Lock()
 	defer w.saying.Unlock()
-	var info []byte
-	if w.cfg.Info != nil {
-		info = w.cfg.Info()
-	}
 	w.mu.Lock()
 	p := w.presenceLocked()
 	hello, beat := w.hello, w.beat
@@ -139,7 +135,9 @@ func (w *Worker) publishAnnouncements() {
 	p.Directory = w.updates
 	w.mu.Unlock()
 
-	p.Info = info
+	if w.cfg.Info != nil && (hello || beat) {
+		p.Info = w.cfg.Info()
+	}
 	if hello {
 		w.say(verbBeat, p) // before the snapshot: owners drop updates of a worker they do not know
 	}
@@ -167,7 +165,8 @@ func (w *Worker) say(verb string, message any) {
 func (w *Worker) presenceLocked() presence {
 	p := presence{
 		V: wireVersion, ID: w.id, Name: w.cfg.Name, Version: w.cfg.Version, Pools: w.cfg.Pools,
-		Slots: w.cfg.Slots, Busy: w.busy, Draining: w.draining, Server: w.nc.ConnectedServerId(),
+		Slots: w.cfg.Slots, Busy: w.busy, Use: w.use, Rest: packRests(w.rests, time.Now()),
+		Draining: w.draining, Server: w.nc.ConnectedServerId(),
 	}
 	p.Client, _ = w.nc.GetClientID() // 0 while not connected
 	return p

@@ -125,6 +125,9 @@ func (o *Owner) onEnd(worker, job string, f frame) endReply {
 	if head.Directory > c.worker.updates {
 		return endReply{Answer: endSoon}
 	}
+	if len(head.Rest) > 0 {
+		c.worker.rests = unpackRests(head.Rest, c.seen)
+	}
 	o.settleLocked(c, end)
 	return endReply{Answer: endOK}
 }

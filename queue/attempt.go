@@ -41,8 +41,14 @@ func (o *Owner) grantLocked(c *Call, w *remote, q claim, now time.Time) {
 // settleLocked takes an attempt's end: it is the client's answer, or the reason for another attempt.
 func (o *Owner) settleLocked(c *Call, end End) {
 	o.turn += (time.Since(c.granted) - o.turn) / turnWeight
+	if end.Retry == RetryElsewhere {
+		c.refused++
+	}
 	delay, again := o.anotherLocked(c, end)
 	if !again {
+		if left, all := o.allRestLocked(c.job.Pool, c.job.Model, time.Now()); all && end.Retry == RetryElsewhere {
+			end.RetryAfter = left
+		}
 		c.end = &end
 		o.finishLocked(c, nil)
 		return
@@ -84,7 +90,7 @@ func (o *Owner) anotherLocked(c *Call, end End) (pause time.Duration, ok bool) {
 }
 
 func (o *Owner) mayMoveLocked(c *Call) bool {
-	return !c.cancelled && !c.shown && c.epoch < o.cfg.MaxAttempts
+	return !c.cancelled && !c.shown && c.epoch-c.refused < o.cfg.MaxAttempts
 }
 
 // othersLocked tells whether any worker besides one could run the job.

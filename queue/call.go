@@ -48,6 +48,7 @@ type Call struct {
 	home       *remote   // the worker of a sticky ticket
 	homed      bool      // this round had its sticky wait
 	avoid      []string  // workers that failed it
+	refused    int       // attempts that an account refused: they cost nothing, and each account is asked once
 
 	// Running.
 	epoch     int // granted claims so far

@@ -28,3 +28,10 @@ type ErrQueueFull struct{ RetryAfter time.Duration }
 func (e ErrQueueFull) Error() string {
 	return fmt.Sprintf("queue full, retry after %s", e.RetryAfter)
 }
+
+// ErrResting says that every worker of the pool rests, and when the first of them serves again: 0 where none knows.
+type ErrResting struct{ RetryAfter time.Duration }
+
+func (e ErrResting) Error() string {
+	return fmt.Sprintf("every worker rests, retry after %s", e.RetryAfter)
+}

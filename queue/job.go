@@ -44,7 +44,7 @@ const maxModel = 256
 type End struct {
 	OK         bool
 	Retry      RetryKind     // what may help when it is not OK
-	RetryAfter time.Duration // RetryLater: not before this, as far as the deadline allows
+	RetryAfter time.Duration // RetryLater: not before this, as far as the deadline allows. RetryElsewhere, when all rest: until the first does not
 	Data       []byte        // opaque, at most MaxEndData
 }
 

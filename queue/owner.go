@@ -198,6 +198,7 @@ func (o *Owner) admit(c *Call) (*outgoing, error) {
 }
 
 func (o *Owner) refuseLocked(c *Call) error {
+	left, all := o.allRestLocked(c.job.Pool, c.job.Model, time.Now())
 	switch l := o.lines[c.line()]; {
 	case o.stopping:
 		return ErrStopping
@@ -205,6 +206,8 @@ func (o *Owner) refuseLocked(c *Call) error {
 		return errors.New("job: id is in use")
 	case o.pools[c.job.Pool] == nil:
 		return ErrNoWorker
+	case all:
+		return ErrResting{RetryAfter: left}
 	case o.waiting >= o.cfg.MaxWaiting, l != nil && l.waiting >= o.cfg.MaxWaitingPerKey:
 		return ErrQueueFull{RetryAfter: o.retryAfterLocked(c.job.Pool)}
 	}

@@ -77,17 +77,17 @@ func (o *Owner) homeLocked(c *Call) *remote {
 			return holder
 		}
 	}
-	if len(c.avoid) > 0 { // a shared ticket could come back to the worker that failed it
+	if len(c.avoid) > 0 || o.tiredLocked(c) { // a shared ticket could come to a worker that failed it, or rests for its model
 		return o.roomiestLocked(c)
 	}
 	return nil
 }
 
-// holderLocked returns the worker with the most free slots among those with an idle process that holds the prefix.
+// holderLocked returns the worker with the most left among those with an idle process that holds the prefix.
 func (o *Owner) holderLocked(c *Call, prefix Key) *remote {
 	var best *remote
 	for h := range o.holders[prefix] {
-		if !h.busy && o.eligibleLocked(c, h.worker) && (best == nil || h.worker.free() > best.free()) {
+		if !h.busy && o.eligibleLocked(c, h.worker) && (best == nil || h.worker.unused() > best.unused()) {
 			best = h.worker
 		}
 	}
@@ -97,7 +97,7 @@ func (o *Owner) holderLocked(c *Call, prefix Key) *remote {
 func (o *Owner) roomiestLocked(c *Call) *remote {
 	var best *remote
 	for _, w := range o.workers {
-		if w.free() > 0 && o.eligibleLocked(c, w) && (best == nil || w.free() > best.free()) {
+		if w.free() > 0 && o.eligibleLocked(c, w) && (best == nil || w.unused() > best.unused()) {
 			best = w
 		}
 	}
@@ -105,7 +105,8 @@ func (o *Owner) roomiestLocked(c *Call) *remote {
 }
 
 func (o *Owner) eligibleLocked(c *Call, w *remote) bool {
-	return w.lost.IsZero() && !w.Draining && w.serves(c.job.Pool) && !c.avoids(w.ID)
+	_, rests := w.restsFor(c.job.Model, time.Now())
+	return w.lost.IsZero() && !w.Draining && !rests && w.serves(c.job.Pool) && !c.avoids(w.ID)
 }
 
 // issueLocked makes the call's next ticket.

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// pullLife is short because the priority of a parked pull is the load at the time it was sent.
+	// pullLife is short because the priority of a parked pull is what was used at the time it was sent.
 	pullLife  = 1500 * time.Millisecond
 	pullGrace = time.Second            // for the broker to say that a pull has expired
 	pullPause = 250 * time.Millisecond // after a refused one
@@ -30,7 +30,7 @@ type puller struct {
 	// Owned by the goroutine of run.
 	number int // of the last pull
 	parked bool
-	again  *time.Timer // when a parked pull is void or a pause is over
+	again  *time.Timer // when a parked pull is void, or a pause or a rest is over
 	paused bool
 }
 
@@ -64,8 +64,12 @@ func (p *puller) run() {
 	defer p.close()
 	p.pause(pullPause) // or until an owner says that the consumer is there
 	for {
-		if free, decile := p.w.room(); free > 0 && !p.parked && !p.paused {
-			p.pull(decile)
+		switch free, used, rest := p.w.room(); {
+		case p.parked || p.paused:
+		case free > 0:
+			p.pull(used)
+		case rest > 0:
+			p.again.Reset(rest)
 		}
 		select {
 		case <-p.w.intake.Done():
@@ -80,11 +84,11 @@ func (p *puller) run() {
 	}
 }
 
-func (p *puller) pull(decile int) {
+func (p *puller) pull(used int) {
 	p.number++
 	request := fmt.Sprintf(`{"batch":1,"expires":%d}`, pullLife.Nanoseconds())
 	if p.group {
-		request = fmt.Sprintf(`{"batch":1,"expires":%d,"group":%q,"priority":%d}`, pullLife.Nanoseconds(), pullGroup, decile)
+		request = fmt.Sprintf(`{"batch":1,"expires":%d,"group":%q,"priority":%d}`, pullLife.Nanoseconds(), pullGroup, used)
 	}
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + jobsStream + "." + p.consumer
 	if err := p.w.nc.PublishRequest(subject, p.inbox+"."+strconv.Itoa(p.number), []byte(request)); err != nil {

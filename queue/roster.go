@@ -27,6 +27,8 @@ type WorkerInfo struct {
 	Slots    int             `json:"slots"`
 	Busy     int             `json:"busy"`
 	Draining bool            `json:"draining"`
+	Use      float64         `json:"use"` // of its account, 0 to 1
+	Rests    []Rest          `json:"rests,omitempty"`
 	Version  string          `json:"version,omitempty"`
 	Info     json.RawMessage `json:"info,omitempty"` // what the worker tells of its CLI and account, opaque here
 	Seen     time.Time       `json:"seen"`
@@ -35,6 +37,7 @@ type WorkerInfo struct {
 // remote is a worker as this owner knows it. Guarded by Owner.mu.
 type remote struct {
 	presence
+	rests   []Rest
 	seen    time.Time // last message of any kind
 	lost    time.Time // when its connection ended, zero while it has one
 	greeted bool      // its consumers exist and it was told so
@@ -52,6 +55,8 @@ func (w *remote) serves(pool string) bool { return slices.Contains(w.Pools, pool
 
 // free estimates its slots: what it said last, corrected by what this owner has sent it since.
 func (w *remote) free() int { return w.Slots - max(w.Busy, w.running) - w.sticky }
+
+func (w *remote) unused() float64 { return unused(w.free(), w.Slots, w.Use) }
 
 // pool counts the workers that serve it. Guarded by Owner.mu.
 type pool struct {
@@ -95,7 +100,8 @@ func (o *Owner) onBeat(id string, data []byte) {
 		o.workers[id] = w
 		o.log.Info().Str("worker", id).Int("slots", p.Slots).Strs("pools", p.Pools).Msg("worker is here")
 	}
-	w.presence, w.seen, w.lost = p, time.Now(), time.Time{}
+	now := time.Now()
+	w.presence, w.rests, w.seen, w.lost = p, unpackRests(p.Rest, now), now, time.Time{}
 	if p.Hello || !w.greeted {
 		w.greeted = false
 		o.kickConsumers()
@@ -105,6 +111,7 @@ func (o *Owner) onBeat(id string, data []byte) {
 	}
 	o.recountLocked()
 	o.fallBackFromLocked(w)
+	o.giveUpLocked(w.Pools)
 	o.rosterChangedLocked()
 }
 
@@ -124,13 +131,16 @@ func (o *Owner) askHelloLocked(w *remote) {
 
 // fallBackFromLocked lets jobs go that wait for a worker which will not claim them soon.
 func (o *Owner) fallBackFromLocked(w *remote) {
-	leaves := w.Draining || !w.lost.IsZero()
-	full := w.Busy >= w.Slots
-	if w.sticky == 0 || !leaves && !full {
+	if w.sticky == 0 {
 		return
 	}
+	full, now := w.Busy >= w.Slots, time.Now()
 	for _, c := range o.calls {
-		if c.phase == phaseSticky && c.home == w && (leaves || c.job.NoWait) {
+		if c.phase != phaseSticky || c.home != w {
+			continue
+		}
+		_, rests := w.restsFor(c.job.Model, now)
+		if rests || w.Draining || !w.lost.IsZero() || full && c.job.NoWait {
 			o.fallBackLocked(c)
 		}
 	}
@@ -204,6 +214,7 @@ func (o *Owner) dropLocked(w *remote, why string) {
 	o.forgetLocked(w)
 	o.fallBackFromLocked(w)
 	o.recountLocked()
+	o.giveUpLocked(w.Pools)
 	o.kickConsumers()
 	o.rosterChangedLocked()
 }
@@ -324,7 +335,7 @@ func (o *Owner) Workers() []WorkerInfo {
 	for _, w := range o.workers {
 		all = append(all, WorkerInfo{
 			ID: w.ID, Name: w.Name, Pools: w.Pools, Slots: w.Slots, Busy: w.Busy,
-			Draining: w.Draining, Version: w.Version, Info: w.Info, Seen: w.seen,
+			Draining: w.Draining, Use: w.Use, Rests: w.rests, Version: w.Version, Info: w.Info, Seen: w.seen,
 		})
 	}
 	slices.SortFunc(all, func(a, b WorkerInfo) int { return strings.Compare(a.ID, b.ID) })

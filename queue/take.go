@@ -22,12 +22,15 @@ const (
 	termTicket     = "+TERM"
 )
 
+// laterTicket hands a ticket back and lets other workers get it first.
+var laterTicket = fmt.Sprintf(`%s {"delay":%d}`, nakTicket, elsewherePause.Nanoseconds())
+
 const (
 	claimWait  = 2 * time.Second
 	claimTries = 3
 	chunkWait  = 5 * time.Second
 
-	// elsewherePause lets workers that have not failed a job yet get its ticket.
+	// elsewherePause lets workers that have not failed a job yet, and do not rest, get its ticket.
 	elsewherePause = 500 * time.Millisecond
 )
 
@@ -38,13 +41,24 @@ func (w *Worker) offer(m *nats.Msg) {
 	case err != nil:
 		w.log.Warn().Err(err).Msg("ticket not understood")
 		w.answer(m, termTicket)
-	case !w.reserve():
-		w.answer(m, nakTicket)
+	case !w.reserve(t.Model):
+		w.answer(m, w.refusal(t.Model))
 	default:
 		task := newTask(w, m, t)
 		w.add(task)
 		w.running.Go(func() { w.take(task) })
 	}
+}
+
+// refusal is the answer to a ticket that is not taken: others may have it at once, but one whose model alone rests here
+// would come back as fast.
+func (w *Worker) refusal(model string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, rests := w.restLocked(model, time.Now()); rests {
+		return laterTicket
+	}
+	return nakTicket
 }
 
 func (w *Worker) answer(m *nats.Msg, word string) {
@@ -109,7 +123,7 @@ func (t *Task) granted(data []byte) (word string, err error) {
 		t.start(g, body)
 		return "", nil
 	case answerElsewhere:
-		return fmt.Sprintf(`%s {"delay":%d}`, nakTicket, elsewherePause.Nanoseconds()), nil
+		return laterTicket, nil
 	}
 	return ackTicket, nil
 }

@@ -274,7 +274,7 @@ func (s *sender) resend(from int) (ok bool) {
 // finish asks the owner to take the end until it does, is gone, or does not want it.
 func (s *sender) finish(end End) {
 	t := s.t
-	head := endHeader{OK: end.OK, Retry: end.Retry, RetryAfterMS: end.RetryAfter.Milliseconds(), Directory: t.w.lastUpdate()}
+	head := endHeader{OK: end.OK, Retry: end.Retry, RetryAfterMS: end.RetryAfter.Milliseconds(), Directory: t.w.lastUpdate(), Rest: t.w.restWire()}
 	behind := 0
 	limit := time.Now().Add(endLimit)
 	for !t.orphan.Load() && time.Now().Before(t.w.lastChance(limit)) {

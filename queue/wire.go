@@ -106,6 +106,9 @@ type endHeader struct {
 	// Directory is the last update that the worker sent before: the owner takes the end after it, so that a client that
 	// asks again at once is led to the process that now holds its conversation. 0: it does not matter.
 	Directory uint64 `json:"dir,omitempty"`
+
+	// Rest is the worker's, so that the job is not given to it again before its heartbeat comes.
+	Rest []restWire `json:"rest,omitempty"`
 }
 
 // endReply answers an end.
@@ -131,6 +134,8 @@ type presence struct {
 	Pools     []string        `json:"pools"`
 	Slots     int             `json:"slots"`
 	Busy      int             `json:"busy"`
+	Use       float64         `json:"use,omitempty"` // of its account, 0 to 1
+	Rest      []restWire      `json:"rest,omitempty"`
 	Draining  bool            `json:"draining,omitempty"`
 	Hello     bool            `json:"hello,omitempty"` // it waits for a welcome: its consumers may be missing
 	Version   string          `json:"version,omitempty"`
@@ -145,7 +150,7 @@ func parsePresence(data []byte) (presence, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return p, fmt.Errorf("presence: %w", err)
 	}
-	if p.V != wireVersion || !isToken(p.ID) || p.Slots < 0 || p.Busy < 0 || len(p.Pools) > maxPools {
+	if p.V != wireVersion || !isToken(p.ID) || p.Slots < 0 || p.Busy < 0 || p.Use < 0 || p.Use > 1 || len(p.Pools) > maxPools {
 		return p, errors.New("presence: not of this version")
 	}
 	for _, pool := range p.Pools {

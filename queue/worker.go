@@ -82,6 +82,8 @@ type Worker struct {
 	mu       sync.Mutex // guards what follows
 	busy     int        // slots taken
 	draining bool
+	use      float64 // of the account
+	rests    []Rest
 	quiet    chan struct{} // closed when draining and no task is left
 	tasks    map[*Task]struct{}
 	misses   map[string]int // unanswered signs of life in a row, by node
@@ -195,11 +197,11 @@ func (w *Worker) snapshot() []*Task {
 	return all
 }
 
-// reserve takes a slot.
-func (w *Worker) reserve() bool {
+// reserve takes a slot for a job of this model.
+func (w *Worker) reserve(model string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.draining || w.busy >= w.cfg.Slots {
+	if _, rests := w.restLocked(model, time.Now()); rests || w.draining || w.busy >= w.cfg.Slots {
 		return false
 	}
 	w.busy++
@@ -238,15 +240,20 @@ func (w *Worker) quietLocked() {
 	}
 }
 
-// room returns the free slots and the load in tenths, which orders the pulls of several workers.
-func (w *Worker) room() (free, decile int) {
+// room returns the free slots, and what is used in tenths, which orders the pulls of several workers. When there are
+// none because the worker rests, rest is how long, as far as it is known.
+func (w *Worker) room() (free, used int, rest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.draining {
-		return 0, 9
+	rest, rests := w.restLocked("", time.Now())
+	if w.draining || rests {
+		return 0, 9, rest
 	}
-	return w.cfg.Slots - w.busy, min(9, 10*w.busy/w.cfg.Slots)
+	free = w.cfg.Slots - w.busy
+	return free, decile(1 - unused(free, w.cfg.Slots, w.use)), 0
 }
+
+func decile(share float64) int { return min(9, int(10*share)) }
 
 // watchConnection interrupts running turns when the broker is out of reach for too long, and says hello when it is
 // back.

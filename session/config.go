@@ -51,6 +51,10 @@ type Config struct {
 	// the goroutine that changed it. It must not block. May be nil.
 	Changed func(Holding)
 
+	// Limits is told what a CLI says of its account's usage windows, whenever it says
+	// something, from the goroutine of a turn. It must not block. May be nil.
+	Limits func(Limits)
+
 	memory func(pids []int) map[int]footprint // default measureTrees
 	rhythm rhythm                             // default defaultRhythm
 }
@@ -97,6 +101,9 @@ func (c Config) withDefaults() Config {
 	defTime(&c.TurnTimeout, 30*time.Minute)
 	if c.Changed == nil {
 		c.Changed = func(Holding) {}
+	}
+	if c.Limits == nil {
+		c.Limits = func(Limits) {}
 	}
 	if c.Vet == nil {
 		c.Vet = func(context.Context, string) error { return nil }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"maxrelay/session/chat"
 )
@@ -44,19 +43,17 @@ func noticeOf(l *line) notice {
 		text: strings.Join(texts(l.Message.Content), "")}
 }
 
-// classify says what a turn without an answer failed of.
-func classify(r result, n notice, limit rateLimit) *chat.Error {
-	if limit.Status == "" {
-		limit = n.limit
-	}
+// classify says what a turn without an answer failed of. event is the latest that the
+// CLI said of its account's limits.
+func classify(r result, n notice, event rateLimit) *chat.Error {
 	code := codeOf(r, n)
 	if code == chat.CodeRateLimited || code == chat.CodeUsageLimit {
-		code = limitCode(n, limit)
+		code = limitCode(n, event)
 	}
 	e := &chat.Error{Code: code, Message: words[code]}
 	switch {
 	case code == chat.CodeUsageLimit:
-		e.RetryAfter = untilReset(limit)
+		e.RetryAfter = reached(n, event).left()
 	case code == chat.CodeInvalid && n.kind == "":
 		e.Message = upstreamMessage(r, e.Message)
 	case code == chat.CodeUpstream && r.status() == 0 && !r.IsError:
@@ -72,8 +69,8 @@ func codeOf(r result, n notice) chat.Code {
 			return found
 		}
 	}
-	if tellsLimit(n.text) {
-		return chat.CodeUsageLimit
+	if told := toldBy(n.text); told != "" {
+		return told
 	}
 	return chat.CodeUpstream
 }
@@ -165,39 +162,6 @@ var words = map[chat.Code]string{
 	chat.CodeUsageLimit:    "the account's usage limit is reached",
 	chat.CodeOverloaded:    "the upstream is overloaded",
 	chat.CodeUpstream:      "the upstream failed or the connection to it was lost",
-}
-
-// limitCode tells a used-up window of the account from a plain rate limit. Of a
-// subscription Claude Code 2.1.330 calls both "rejected", but a plain limit has no reset,
-// or names a window that itself still allows. A plain limit's retry-after cannot be had:
-// the CLI tells it only, and then with jitter, of retries it makes itself.
-func limitCode(n notice, l rateLimit) chat.Code {
-	if w, ok := l.Windows[l.Type]; ok && w.Status != "rejected" {
-		return chat.CodeRateLimited
-	}
-	if n.kind == "usage_limit_reached" || l.Status == "rejected" && l.ResetsAt != 0 || tellsLimit(n.text) {
-		return chat.CodeUsageLimit
-	}
-	return chat.CodeRateLimited
-}
-
-// tellsLimit knows the sentences by which a CLI says, where a model's answer would stand,
-// that a window is used up. Only its own notices are asked: a model may write them too.
-func tellsLimit(text string) bool {
-	for _, begin := range []string{"You've hit your ", "You've reached your ", "Claude AI usage limit"} {
-		if strings.HasPrefix(text, begin) && strings.Contains(text, "limit") {
-			return true
-		}
-	}
-	return false
-}
-
-// untilReset is 0 when the reset is not known.
-func untilReset(l rateLimit) time.Duration {
-	if l.ResetsAt == 0 {
-		return 0
-	}
-	return max(time.Until(time.Unix(l.ResetsAt, 0)), time.Second)
 }
 
 // longestMessage bounds what is passed on of an upstream's text.

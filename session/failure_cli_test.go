@@ -30,6 +30,7 @@ type upset struct {
 	lossy bool          // a connection's end may overtake what was sent before it
 	kept  bool          // the process keeps question and answer
 	retry time.Duration // retry-after, nearly
+	limit string        // window that the pool is told to be used up, and its models
 }
 
 // price is what every call costs that gets as far as message_start.
@@ -244,7 +245,11 @@ func (u upset) mustSay(t *testing.T, message string) {
 }
 
 func TestAccountFailuresOfASubscription(t *testing.T) {
-	b := openReal(t, func(cfg *session.Config) { cfg.Env = subscribed(cfg.Env) })
+	var limits []session.Limits // written by the one turn that runs at a time
+	b := openReal(t, func(cfg *session.Config) {
+		cfg.Env = subscribed(cfg.Env)
+		cfg.Limits = func(l session.Limits) { limits = append(limits, l) }
+	})
 	c := b.talk("alice", "s")
 	c.mustSay("one", chat.SessionNew)
 	resets := time.Now().Add(2 * time.Hour)
@@ -254,21 +259,67 @@ func TestAccountFailuresOfASubscription(t *testing.T) {
 			WithHeader(anthropictest.RateLimit("rejected", claim, 1, resets)).RetryAfter(7200)
 	}
 	for _, u := range []upset{
-		{name: "five hours used up", reply: limited("five_hour"), code: chat.CodeUsageLimit, retry: 2 * time.Hour},
-		{name: "still so", reply: limited("five_hour"), code: chat.CodeUsageLimit, retry: 2 * time.Hour},
-		{name: "the week used up", reply: limited("seven_day"), code: chat.CodeUsageLimit, retry: 2 * time.Hour},
-		{name: "a model's week used up", reply: limited("seven_day_opus"), code: chat.CodeUsageLimit, retry: 2 * time.Hour},
+		{name: "five hours used up", reply: limited("five_hour"), code: chat.CodeUsageLimit, retry: 2 * time.Hour, limit: "five_hour"},
+		{name: "still so", reply: limited("five_hour"), code: chat.CodeUsageLimit, retry: 2 * time.Hour, limit: "five_hour"},
+		{name: "the week used up", reply: limited("seven_day"), code: chat.CodeUsageLimit, retry: 2 * time.Hour, limit: "seven_day"},
+		{name: "a model's week used up", reply: limited("seven_day_opus"), code: chat.CodeUsageLimit, retry: 2 * time.Hour, limit: "seven_day_opus opus"},
 		{name: "an outage after it", reply: refusal(500, "oops"), code: chat.CodeUpstream},
 		{name: "a plain limit", reply: refusal(429, "slow down").RetryAfter(17), code: chat.CodeRateLimited},
 		{name: "a plain limit while the window is free", reply: refusal(429, "slow down").WithHeader(free).RetryAfter(17), code: chat.CodeRateLimited},
 		{name: "a plain limit as an event", reply: failing(anthropictest.BeforeMessage, "rate_limit_error", "slow").WithHeader(free), code: chat.CodeRateLimited},
 		{name: "no credit for a long context", reply: refusal(429, "Extra usage is required for long context requests."), code: chat.CodeAccount},
 		{name: "the last answer of a window", reply: priced(anthropictest.Say("a")).WithHeader(anthropictest.RateLimit("rejected", "five_hour", 1, resets)),
-			text: "a", stop: chat.StopEndTurn, usage: price, counted: true, kept: true},
+			text: "a", stop: chat.StopEndTurn, usage: price, counted: true, kept: true, limit: "five_hour"},
 		{name: "an expired login", reply: refusal(401, "OAuth token has expired"), calls: 2, code: chat.CodeAccount},
 		{name: "a login that is not allowed", reply: refusal(403, "OAuth authentication is currently not allowed for this organization."), code: chat.CodeAccount},
 	} {
-		t.Run(u.name, func(t *testing.T) { c.suffer(t, u) })
+		t.Run(u.name, func(t *testing.T) {
+			limits = nil
+			c.suffer(t, u)
+			mustBeReached(t, limits, u.limit, resets)
+		})
+	}
+}
+
+// mustBeReached checks what a pool was told of a used-up window: "" that none is.
+func mustBeReached(t *testing.T, limits []session.Limits, want string, resets time.Time) {
+	t.Helper()
+	got := ""
+	for _, l := range limits {
+		if l.Reached == nil {
+			continue
+		}
+		got = strings.TrimSpace(l.Reached.Window + " " + l.Reached.Family)
+		if l.Reached.Resets.Unix() != resets.Unix() {
+			t.Errorf("it resets at %v, want %v", l.Reached.Resets, resets)
+		}
+	}
+	if got != want {
+		t.Errorf("used up: %q, want %q; the pool was told %+v", got, want, limits)
+	}
+}
+
+func TestASubscriptionsUseIsToldAsItChanges(t *testing.T) {
+	var limits []session.Limits
+	b := openReal(t, func(cfg *session.Config) {
+		cfg.Env = subscribed(cfg.Env)
+		cfg.Limits = func(l session.Limits) { limits = append(limits, l) }
+	})
+	c := b.talk("alice", "s")
+	c.mustSay("one", chat.SessionNew)
+	resets := time.Unix(time.Now().Add(2*time.Hour).Unix(), 0)
+	for _, used := range []float64{0.25, 0.26, 0.95} {
+		limits = nil
+		b.api.Unscript()
+		b.api.Script(func(anthropictest.Request) *anthropictest.Reply {
+			r := anthropictest.Say("yes").WithHeader(anthropictest.RateLimit("allowed", "five_hour", used, resets))
+			return &r
+		})
+		c.mustSay("go on", chat.SessionWarm)
+		want := session.Window{Name: "five_hour", Used: used, Resets: resets}
+		if len(limits) == 0 || !slices.Contains(limits[len(limits)-1].Windows, want) {
+			t.Errorf("the pool was told %+v, want %+v", limits, want)
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ func (t *turn) housekeep(ctx context.Context, l *line) (handled bool, err error)
 		return false, t.serve(ctx, l)
 	case "rate_limit_event":
 		t.limit = l.RateLimit
+		t.cfg.Limits(t.limit.limits())
 		return true, nil
 	case "control_response":
 		what, ours := t.pending[l.Response.RequestID]

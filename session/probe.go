@@ -9,10 +9,9 @@ import (
 
 // Identity is what a CLI says of itself.
 type Identity struct {
-	Version  string   // like 2.1.330
-	Models   []string // aliases and full names that it offers, sorted
-	Provider string   // firstParty, bedrock, vertex, …
-	SignedIn bool     // some credential is there; whether the upstream takes it shows in the first turn
+	Version string   // like 2.1.330
+	Models  []string // aliases and full names that it offers, sorted
+	Account Account
 }
 
 // Probe starts a CLI, asks it who it is, and ends it. No model is called.
@@ -48,12 +47,8 @@ func (s *session) introduction(ctx context.Context, cfg Config) (Identity, error
 		return Identity{}, fmt.Errorf("initialize: %w", err)
 	}
 	var reply struct {
-		Account struct {
-			TokenSource  string `json:"tokenSource"`
-			APIKeySource string `json:"apiKeySource"`
-			APIProvider  string `json:"apiProvider"`
-		} `json:"account"`
-		Models []struct {
+		Account signIn `json:"account"`
+		Models  []struct {
 			Value    string `json:"value"`
 			Resolved string `json:"resolvedModel"`
 		} `json:"models"`
@@ -61,8 +56,7 @@ func (s *session) introduction(ctx context.Context, cfg Config) (Identity, error
 	if err := json.Unmarshal(raw, &reply); err != nil {
 		return Identity{}, fmt.Errorf("initialize: the answer is unreadable")
 	}
-	a := reply.Account
-	id := Identity{Provider: a.APIProvider, SignedIn: named(a.TokenSource) || named(a.APIKeySource) || (named(a.APIProvider) && a.APIProvider != "firstParty")}
+	id := Identity{Account: reply.Account.account()}
 	for _, m := range reply.Models {
 		id.Models = append(id.Models, m.Value, m.Resolved)
 	}
@@ -70,6 +64,3 @@ func (s *session) introduction(ctx context.Context, cfg Config) (Identity, error
 	id.Models = slices.DeleteFunc(slices.Compact(id.Models), func(m string) bool { return m == "" || m == "default" })
 	return id, nil
 }
-
-// named reports whether the CLI named something: it says "none" for nothing.
-func named(s string) bool { return s != "" && s != "none" }

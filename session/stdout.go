@@ -145,21 +145,8 @@ func (e eventUsage) onto(u *chat.Usage) {
 	}
 }
 
-// rateLimit is what the CLI says of its account's usage windows.
-type rateLimit struct {
-	Status   string `json:"status"`
-	ResetsAt int64  `json:"resetsAt"` // Unix seconds; 0 when no window was named
-	Type     string `json:"rateLimitType"`
-
-	Windows map[string]window `json:"unifiedWindows"`
-}
-
-type window struct {
-	Status string `json:"status"`
-}
-
-// served are the types of lines that this program acts on.
-var served = []string{"stream_event", "assistant", "result", "control_request", "control_response", "rate_limit_event"}
+// served are the types of lines that turns depend on.
+var served = []string{"stream_event", "assistant", "result", "control_request", "control_response"}
 
 // decodeLine reads one line of stdout. A field of another type than it has here is
 // forgiven where nothing depends on it: in a line that would be skipped. The error

@@ -211,7 +211,12 @@ func (t *turn) settle(r result) error {
 	if t.stop != "" { // the client has a whole answer, whatever came after it
 		return nil
 	}
-	return classify(r, t.notice, t.limit)
+	e := classify(r, t.notice, t.limit)
+	if e.Code == chat.CodeUsageLimit { // which the CLI may tell in words alone
+		r := reached(t.notice, t.limit)
+		t.cfg.Limits(Limits{Reached: &r})
+	}
+	return e
 }
 
 // blank is as the CLI sees it: ECMAScript counts the byte order mark as white space.

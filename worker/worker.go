@@ -3,7 +3,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -25,28 +24,25 @@ type Config struct {
 	Slots   int            // turns at a time; default Session.MaxSessions
 	Session session.Config // Changed is the worker's own
 
-	// Recheck is how often a worker whose CLI is not signed in looks again; default 30 s.
+	// Recheck is how often a worker looks whether its CLI is signed in, when it was not, or
+	// when the upstream did not take its account; default 30 s.
 	Recheck time.Duration
-}
-
-// Info is what a worker says of itself in the roster, for health and model lists.
-type Info struct {
-	CLIVersion string   `json:"cli_version"`
-	Models     []string `json:"models"`
-	SignedIn   bool     `json:"signed_in"`
-	Reason     string   `json:"reason,omitempty"` // why it cannot serve, for an operator
 }
 
 // Worker runs turns until it is drained.
 type Worker struct {
-	log   zerolog.Logger
-	queue *queue.Worker
-	pool  *session.Pool
-	ready chan struct{} // closed when queue and pool are set
-	info  atomic.Pointer[json.RawMessage]
+	log     zerolog.Logger
+	queue   *queue.Worker
+	pool    *session.Pool
+	ready   chan struct{} // closed when queue and pool are set
+	cli     atomic.Pointer[session.Identity]
+	account *account
+	telling sync.Mutex    // held by tellAccount, so that what is told last is what was known last
+	told    chan struct{} // wakes watch; one pending wake is enough
+	suspect atomic.Bool   // the upstream did not take the account
 
 	stop     context.CancelFunc
-	watching sync.WaitGroup // the goroutine of recheck
+	watching sync.WaitGroup // the goroutine of watch
 }
 
 // Open checks the CLI, joins the queue over nc and takes jobs. The connection stays
@@ -61,19 +57,19 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 			return nil, err
 		}
 	}
-	w := &Worker{log: log, ready: make(chan struct{})}
-	w.describe(identity)
+	w := &Worker{log: log, ready: make(chan struct{}), told: make(chan struct{}, 1), account: newAccount(identity.Account)}
+	w.cli.Store(&identity)
 	if cfg.Slots == 0 {
 		cfg.Slots = cfg.Session.MaxSessions
 	}
 	w.queue, err = queue.NewWorker(ctx, nc, queue.WorkerConfig{
 		Name: cfg.Name, Pools: cfg.Pools, Slots: cfg.Slots,
-		Info: func() json.RawMessage { return *w.info.Load() },
+		Info: w.info,
 	}, w.run, log)
 	if err != nil {
 		return nil, fmt.Errorf("join the queue: %w", err)
 	}
-	cfg.Session.Changed = w.publish
+	cfg.Session.Changed, cfg.Session.Limits = w.publish, w.hear
 	if w.pool, err = session.Open(cfg.Session, log); err != nil {
 		w.queue.Close()
 		return nil, err
@@ -81,10 +77,9 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 	close(w.ready)
 	watch, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	if !identity.SignedIn {
-		w.watching.Go(func() { w.recheck(watch, cfg) })
-	}
-	log.Info().Str("worker", w.queue.ID()).Str("cli", identity.Version).Bool("signed_in", identity.SignedIn).
+	w.meet(identity)
+	w.watching.Go(func() { w.watch(watch, cfg) })
+	log.Info().Str("worker", w.queue.ID()).Str("cli", identity.Version).Str("account", string(identity.Account)).
 		Int("slots", cfg.Slots).Strs("pools", cfg.Pools).Msg("worker takes jobs")
 	return w, nil
 }
@@ -109,37 +104,69 @@ func (w *Worker) Close() {
 	w.pool.Close()
 }
 
-func (w *Worker) describe(id session.Identity) {
-	info := Info{CLIVersion: id.Version, Models: id.Models, SignedIn: id.SignedIn}
-	if !id.SignedIn {
-		info.Reason = "the claude CLI is not signed in"
+// meet takes note of who the CLI says it is.
+func (w *Worker) meet(id session.Identity) {
+	w.cli.Store(&id)
+	w.account.signIn(id.Account)
+	if !id.Account.SignedIn() {
 		w.log.Warn().Msg("the claude CLI is not signed in: run `claude` on this machine and log in")
 	}
-	raw, err := json.Marshal(info)
-	if err != nil {
-		raw = []byte("{}") // strings and a bool always encode
-	}
-	w.info.Store((*json.RawMessage)(&raw))
+	w.tellAccount()
 }
 
-// recheck looks until the operator has signed in.
-func (w *Worker) recheck(ctx context.Context, cfg Config) {
+// hear takes what a CLI says of its account's limits.
+func (w *Worker) hear(l session.Limits) {
+	if until, news := w.account.hear(l, time.Now()); news {
+		w.log.Warn().Str("window", l.Reached.Window).Str("models", l.Reached.Family).Time("until", until).Msg("the account is at its usage limit and rests")
+	}
+	w.tellAccount()
+}
+
+// tellAccount tells the queue how the account stands.
+func (w *Worker) tellAccount() {
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	w.queue.SetAccount(w.account.standing(time.Now()))
+	select {
+	case w.told <- struct{}{}:
+	default:
+	}
+}
+
+// watch tells the queue what changes by time alone: rests end and windows reset. It
+// looks, too, whether the operator has signed in, or out.
+func (w *Worker) watch(ctx context.Context, cfg Config) {
 	if cfg.Recheck == 0 {
 		cfg.Recheck = 30 * time.Second
 	}
-	tick := time.NewTicker(cfg.Recheck)
-	defer tick.Stop()
+	recheck := time.NewTicker(cfg.Recheck)
+	defer recheck.Stop()
+	change := time.NewTimer(0)
+	defer change.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-w.told:
+			change.Reset(w.account.changesIn(time.Now()))
+		case <-change.C:
+			w.tellAccount()
+		case <-recheck.C:
+			if out := w.account.signedOut(); out || w.suspect.Swap(false) {
+				w.look(ctx, cfg, out)
+			}
 		}
-		if id, err := session.Probe(ctx, cfg.Session); err == nil && id.SignedIn {
-			w.describe(id)
-			w.log.Info().Msg("the claude CLI is signed in")
-			return
-		}
+	}
+}
+
+func (w *Worker) look(ctx context.Context, cfg Config, wasOut bool) {
+	id, err := session.Probe(ctx, cfg.Session)
+	if err != nil || wasOut && !id.Account.SignedIn() {
+		return // nothing new
+	}
+	w.meet(id)
+	if wasOut {
+		w.log.Info().Str("account", string(id.Account)).Msg("the claude CLI is signed in")
 	}
 }
 
@@ -171,6 +198,11 @@ func (w *Worker) run(ctx context.Context, t *queue.Task) {
 	out := w.pool.Turn(ctx, req, func(e chat.Event) { w.send(t, e) })
 	if out.Error != nil {
 		w.log.Debug().Str("job", t.Job).Str("code", string(out.Error.Code)).AnErr("cause", context.Cause(ctx)).Msg("turn failed")
+		if out.Error.Code == chat.CodeAccount {
+			w.suspect.Store(true)
+			w.account.refused(time.Now())
+			w.tellAccount()
+		}
 	}
 	t.End(w.end(out))
 }

@@ -68,7 +68,7 @@ func (f *fleet) join(cfg worker.Config, env ...string) *worker.Worker {
 	path, own := claudetest.Command()
 	cfg.Pools = []string{"default"}
 	cfg.Session.Path, cfg.Session.Cwd = cmp.Or(cfg.Session.Path, path), "/"
-	cfg.Session.Env = slices.Concat(own, env)
+	cfg.Session.Env = slices.Concat(own, env, []string{"GORACE=atexit_sleep_ms=0"}) // else a child waits a second before it ends
 	cfg.Session.StartTimeout = time.Minute
 	if cfg.Session.MaxSessions == 0 {
 		cfg.Session.MaxSessions = 2
@@ -112,16 +112,29 @@ type said struct {
 	attempt int
 	worker  string
 	outcome chat.Outcome
+	after   time.Duration // when to come back
 }
 
 func request(text string) *chat.Request {
 	return &chat.Request{Tenant: chat.Tenant{Key: "k", Pool: "default"}, Model: "sonnet", Messages: []chat.Message{chat.Text(chat.RoleUser, text)}}
 }
 
-func (f *fleet) submit(key string, body []byte) *queue.Call {
+func (f *fleet) job(key, text string) queue.Job {
 	f.t.Helper()
-	call, err := f.owner.Submit(f.t.Context(), queue.Job{ID: uuid.NewString(), KeyID: key, Pool: "default",
-		Model: "sonnet", Body: body, Deadline: time.Now().Add(time.Minute)})
+	body, err := chat.EncodeRequest(request(text))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return jobOf(key, body)
+}
+
+func jobOf(key string, body []byte) queue.Job {
+	return queue.Job{ID: uuid.NewString(), KeyID: key, Pool: "default", Model: "sonnet", Body: body, Deadline: time.Now().Add(time.Minute)}
+}
+
+func (f *fleet) submit(job queue.Job) *queue.Call {
+	f.t.Helper()
+	call, err := f.owner.Submit(f.t.Context(), job)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -131,11 +144,7 @@ func (f *fleet) submit(key string, body []byte) *queue.Call {
 
 func (f *fleet) ask(text string) said {
 	f.t.Helper()
-	body, err := chat.EncodeRequest(request(text))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return f.read(f.submit("k", body))
+	return f.read(f.submit(f.job("k", text)))
 }
 
 func (f *fleet) read(call *queue.Call) (s said) {
@@ -162,6 +171,7 @@ func (f *fleet) read(call *queue.Call) (s said) {
 			if s.outcome, err = chat.DecodeOutcome(b.End.Data); err != nil {
 				f.t.Fatal(err)
 			}
+			s.after = b.End.RetryAfter
 		}
 	}
 }
@@ -188,7 +198,7 @@ func TestAJobThatIsNotOfItsKeyIsNotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, body := range map[string][]byte{"another key's": mine, "no request": []byte("{")} {
-		if s := f.read(f.submit("other", body)); s.outcome.Error == nil || s.outcome.Error.Code != chat.CodeInternal || s.text != "" {
+		if s := f.read(f.submit(jobOf("other", body))); s.outcome.Error == nil || s.outcome.Error.Code != chat.CodeInternal || s.text != "" {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
@@ -237,7 +247,7 @@ func TestAFailureOfAnAccountIsTriedWithAnother(t *testing.T) {
 	f := newFleet(t)
 	f.join(worker.Config{Name: "a"})
 	f.join(worker.Config{Name: "b"})
-	for _, text := range []string{"[[limit 3600]]", "[[status 401]]"} { // which both refuse
+	for _, text := range []string{"[[status 401]]", "[[limit 3600]]"} { // which both refuse
 		if s := f.ask(text); s.outcome.Error == nil || s.attempt != 2 {
 			t.Errorf("%s: %+v, want one attempt on each", text, s)
 		}
@@ -295,11 +305,7 @@ func TestADrainingWorkerFinishesItsTurn(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	w := f.join(worker.Config{Name: "w"})
-	body, err := chat.EncodeRequest(request("[[tokens 20 delay 10ms]]"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	call := f.submit("k", body)
+	call := f.submit(f.job("k", "[[tokens 20 delay 10ms]]"))
 	if _, err := call.Next(t.Context()); err != nil { // it runs
 		t.Fatal(err)
 	}

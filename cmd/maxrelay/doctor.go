@@ -90,8 +90,8 @@ func (f *findings) examineCLI(ctx context.Context, cfg Config) {
 	if id.Version != session.TestedCLI {
 		f.note("maxrelay is tested with version %s; another one serves if it passes what follows, see docs/cli-versions.md", session.TestedCLI)
 	}
-	if id.SignedIn {
-		f.ok("signed in (%s)", id.Provider)
+	if id.Account.SignedIn() {
+		f.ok("signed in (%s)", id.Account)
 	} else {
 		f.bad("not signed in: run `claude` here and log in, or give the worker an API key; see README, \"Terms\"")
 	}

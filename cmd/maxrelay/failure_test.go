@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -146,31 +147,62 @@ func TestAnswersThatEndEarlySayWhy(t *testing.T) {
 
 func TestAUsedUpAccountTellsWhenToComeBack(t *testing.T) {
 	s := newSite(t)
-	p := s.start("serve", servesHTTP, s.subscribedCLI, "serve")
+	p := s.start("serve", servesHTTP, s.subscribedAs("one"), "serve")
 	limit := anthropictest.RateLimit("rejected", "five_hour", 1, time.Now().Add(2*time.Hour))
 	calls := s.replies(refused(429, "limit").WithHeader(limit).RetryAfter(7200))
-	a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", "hello"}}, Stream: true}, nil)
-	if err != nil || a.status != http.StatusTooManyRequests || a.errCode != "usage_limit_reached" {
-		t.Fatalf("got %+v, %v", a, err)
-	}
-	if wait, _ := strconv.Atoi(a.header.Get("Retry-After")); wait < 6600 || wait > 7200 || a.header.Get("X-Should-Retry") != "false" {
-		t.Errorf("retry-after %d, x-should-retry %q", wait, a.header.Get("X-Should-Retry"))
+	for i := range 3 { // the first meets the limit, the others find the account resting
+		a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", "hello"}}, Stream: i < 2}, nil)
+		if err != nil || a.status != http.StatusTooManyRequests || a.errCode != "usage_limit_reached" {
+			t.Fatalf("request %d: got %+v, %v", i, a, err)
+		}
+		if wait, _ := strconv.Atoi(a.header.Get("Retry-After")); wait < 6600 || wait > 7200 || a.header.Get("X-Should-Retry") != "false" {
+			t.Errorf("request %d: retry-after %d, x-should-retry %q", i, wait, a.header.Get("X-Should-Retry"))
+		}
+		if e := s.event(t, a); e.ErrorCode != "usage_limit_reached" || e.Attempts != max(0, 1-i) || e.DurationMS > 60_000 {
+			t.Errorf("request %d is recorded as %+v", i, e)
+		}
 	}
 	if n := calls(); n != 1 {
 		t.Errorf("%d calls of the model", n)
 	}
+	var h struct {
+		Status  string
+		Workers []struct{ State, Reason string }
+	}
+	if status := getJSON(t, p.url+"/health", &h); status != http.StatusServiceUnavailable || len(h.Workers) != 1 || h.Workers[0].State != "resting" || !strings.Contains(h.Workers[0].Reason, "five_hour") {
+		t.Errorf("health: %d %+v", status, h)
+	}
 }
 
-// subscribedCLI is the real CLI, signed in at the model with a made-up subscription.
-func (s *site) subscribedCLI(t testing.TB) (string, map[string]string) {
-	path, env := realCLI(t)
-	script := filepath.Join(t.TempDir(), "claude")
-	text := fmt.Sprintf("#!/bin/sh\nif [ \"$ANTHROPIC_BASE_URL\" = %q ]; then\n\tunset ANTHROPIC_API_KEY\n\texport CLAUDE_CODE_OAUTH_TOKEN=sk-ant-oat01-made-up\nfi\nexec %q \"$@\"\n", s.model.URL(), path)
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+// getJSON decodes an answer and returns its status.
+func getJSON(t *testing.T, url string, into any) int {
+	t.Helper()
+	resp, err := client.Get(url)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return script, env
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode
 }
+
+// subscribedAs is the real CLI, signed in at the model with a made-up subscription. The
+// self-test has a model of its own, for which the CLI must stay as it is.
+func (s *site) subscribedAs(name string) func(testing.TB) (string, map[string]string) {
+	return func(t testing.TB) (string, map[string]string) {
+		path, env := realCLI(t)
+		script := filepath.Join(t.TempDir(), "claude")
+		text := fmt.Sprintf("#!/bin/sh\nif [ \"$ANTHROPIC_BASE_URL\" = %q ]; then\n\tunset ANTHROPIC_API_KEY\n\texport CLAUDE_CODE_OAUTH_TOKEN=%s\nfi\nexec %q \"$@\"\n", s.model.URL(), madeUpToken(name), path)
+		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return script, env
+	}
+}
+
+func madeUpToken(name string) string { return "sk-ant-oat01-made-up-" + name }
 
 // event returns the one usage event of a request.
 func (s *site) event(t *testing.T, a answer) (found stats.Event) {

@@ -140,9 +140,18 @@ func (s *site) mustKnow(worker string) {
 	s.t.Helper()
 	for _, p := range s.procs {
 		if p.url != "" {
-			eventually(s.t, p.name+" to know "+worker, func() bool { return strings.Contains(p.text(), `"worker":"`+worker+`"`) })
+			eventually(s.t, p.name+" to know "+worker, func() bool { return p.knows(worker) })
 		}
 	}
+}
+
+func (p *proc) knows(worker string) bool {
+	for line := range strings.Lines(p.text()) {
+		if strings.Contains(line, `"worker":"`+worker+`"`) && strings.Contains(line, `"message":"worker is here"`) {
+			return true
+		}
+	}
+	return false
 }
 
 const (

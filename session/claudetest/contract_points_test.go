@@ -73,7 +73,7 @@ func printContract(t *testing.T, path string) {
 }
 
 func contract() []point {
-	return slices.Concat(startPoints(), requestPoints(), isolationPoints(), textPoints(), historyPoints(), rewindPoints(),
+	return slices.Concat(startPoints(), accountPoints(), requestPoints(), isolationPoints(), textPoints(), historyPoints(), rewindPoints(),
 		stopPoints(), settingPoints(), toolPoints(), endPoints())
 }
 

@@ -83,7 +83,11 @@ func (f *fake) initialize(r controlRequest) any {
 		}
 	}
 	account := map[string]string{"tokenSource": "none", "apiProvider": "firstParty"}
-	if f.getenv(EnvLoggedOut) != "1" {
+	switch {
+	case f.getenv(EnvLoggedOut) == "1":
+	case f.getenv(EnvSubscription) != "":
+		account["tokenSource"] = "CLAUDE_CODE_OAUTH_TOKEN"
+	default:
 		account["apiKeySource"] = "ANTHROPIC_API_KEY"
 	}
 	return map[string]any{

@@ -12,7 +12,8 @@
 //	[[huge 5000000]]               one delta of that many bytes
 //	[[stderr 1000]]                that many bytes on stderr
 //	[[status 529]]                 the upstream's error
-//	[[limit 3600]]                 the account's limit is reached and resets in that many seconds
+//	[[limit 3600 seven_day]]       that window is used up and resets in that many seconds; default five_hour
+//	[[used 42 seven_day]]          the account has used 42 % of that window, which resets in an hour; default five_hour
 //	[[limit-text]]                 a limit told in the CLI's words only, where an answer would stand
 //	[[refuse]] [[max_tokens]]      these stop reasons, with what they make the CLI do
 //	[[lost after 2]]               the connection upstream breaks after two deltas
@@ -40,6 +41,7 @@ const (
 	EnvIgnoreSIGTERM = "CLAUDETEST_IGNORE_SIGTERM" // 1: SIGTERM does nothing
 	EnvCrashAtStart  = "CLAUDETEST_CRASH_AT_START" // 1: exit with an error before anything is read
 	EnvLoggedOut     = "CLAUDETEST_LOGGED_OUT"     // 1: nobody is signed in
+	EnvSubscription  = "CLAUDETEST_SUBSCRIPTION"   // signed in with a plan; a file in which a Unix time may stand until which it is used up
 )
 
 // Version is the release that the fake imitates.

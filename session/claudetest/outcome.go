@@ -3,7 +3,9 @@ package claudetest
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"maxrelay/session/anthropictest/wire"
@@ -38,11 +40,9 @@ type failure struct {
 func (t *turn) refused() bool {
 	switch {
 	case t.plan.limit > 0:
-		resets := time.Now().Add(t.plan.limit)
-		info := map[string]any{"status": "rejected", "resetsAt": resets.Unix(), "rateLimitType": "five_hour", "isUsingOverage": false}
-		t.f.out.line(map[string]any{"type": "rate_limit_event", "uuid": newUUID(), "session_id": sessionID, "rate_limit_info": info})
-		t.fail(failure{status: 429, class: "rate_limit", kind: "usage_limit_reached", params: map[string]any{"rate_limit_info": info},
-			text: limitText(resets)})
+		t.limited(time.Now().Add(t.plan.limit))
+	case t.f.usedUpUntil().After(time.Now()):
+		t.limited(t.f.usedUpUntil())
 	case t.plan.posed:
 		f := failure{text: limitText(time.Now().Add(time.Hour))}
 		t.synthetic(f)
@@ -53,6 +53,38 @@ func (t *turn) refused() bool {
 		return false
 	}
 	return true
+}
+
+// usedUpUntil reads the file of the account, which all of its processes share.
+func (f *fake) usedUpUntil() time.Time {
+	raw, err := os.ReadFile(f.getenv(EnvSubscription))
+	if err != nil {
+		return time.Time{} // there is no such file: nobody has written one
+	}
+	seconds, _ := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+	return time.Unix(seconds, 0)
+}
+
+// limited ends the turn as a used-up window does.
+func (t *turn) limited(resets time.Time) {
+	info := map[string]any{"status": "rejected", "resetsAt": resets.Unix(), "rateLimitType": cmp.Or(t.plan.window, "five_hour"), "isUsingOverage": false}
+	t.limits(info)
+	t.fail(failure{status: 429, class: "rate_limit", kind: "usage_limit_reached", params: map[string]any{"rate_limit_info": info},
+		text: limitText(resets)})
+}
+
+// tellUse tells how much of the account is used, if that was ordered.
+func (t *turn) tellUse() {
+	if u := t.plan.used; u.name != "" {
+		resets := time.Now().Add(time.Hour).Unix()
+		share := float64(u.percent) / 100
+		t.limits(map[string]any{"status": "allowed", "resetsAt": resets, "rateLimitType": u.name, "utilization": share,
+			"unifiedWindows": map[string]any{u.name: map[string]any{"utilization": share, "resetsAt": resets, "status": "allowed"}}})
+	}
+}
+
+func (t *turn) limits(info map[string]any) {
+	t.f.out.line(map[string]any{"type": "rate_limit_event", "uuid": newUUID(), "session_id": sessionID, "rate_limit_info": info})
 }
 
 func limitText(resets time.Time) string {

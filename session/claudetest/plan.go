@@ -1,6 +1,7 @@
 package claudetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -17,10 +18,18 @@ type plan struct {
 	stop   string        // stop reason; empty: by the parts
 	fault  fault
 	status int           // the upstream's error instead of an answer
-	limit  time.Duration // until the account's limit resets, instead of an answer
+	limit  time.Duration // until a window of the account resets, instead of an answer
+	window string        // its name
 	posed  bool          // a limit told in words alone, in a result that is no error
+	used   usedWindow    // told before the answer
 	stderr int           // bytes
 	deaf   bool          // to interrupts
+}
+
+// usedWindow is how much of one of the account's windows is used.
+type usedWindow struct {
+	name    string // "": nothing is told
+	percent int
 }
 
 // part is one content block and the deltas it is sent in.
@@ -116,7 +125,9 @@ func (p *plan) obey(d directive.Directive) {
 	case "status":
 		p.status = d.Int(0, 500)
 	case "limit":
-		p.limit = time.Duration(d.Int(0, 3600)) * time.Second
+		p.limit, p.window = time.Duration(d.Int(0, 3600))*time.Second, d.Arg(1)
+	case "used":
+		p.used = usedWindow{cmp.Or(d.Arg(1), "five_hour"), d.Int(0, 0)}
 	case "limit-text":
 		p.posed = true
 	case "refuse":

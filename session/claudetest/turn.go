@@ -107,6 +107,7 @@ func (t *turn) answer(conversation []wire.Message) {
 		if t.refused() {
 			return
 		}
+		t.tellUse()
 		c := &call{turn: t, plan: t.plan, id: newID("msg_"), prompt: promptTokens(conversation)}
 		if !c.stream() {
 			if t.f.ctx.Err() == nil && !c.lost {

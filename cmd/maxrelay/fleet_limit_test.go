@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"maxrelay/session/anthropictest"
+)
+
+// Two machines have an account each, and one of them runs into its limit: no client sees
+// it, the other does all the work, and after the reset both do.
+func TestTwoMachinesOneOfWhichIsAtItsLimit(t *testing.T) {
+	s := newSite(t)
+	node := s.start("api", servesHTTP, scriptedCLI, "api")
+	for _, name := range []string{"one", "two"} {
+		s.startMachine(name, s.subscribedAs(name))
+	}
+	m := newMeteredModel(s, "one")
+
+	asking := startTraffic(t, node.url, 3)
+	asking.await(asking.of("one", 1), asking.of("two", 1))
+	resets := m.useUp(5 * time.Second)
+	asking.await(func() bool { return m.refusals() > 0 })
+	asking.await(asking.of("two", 5))
+	resting := m.asked("one")
+	asking.await(func() bool { return time.Until(resets) < time.Second })
+	if n := m.asked("one") - resting; n > 0 {
+		t.Errorf("the account was asked %d times while it rested", n)
+	}
+	asking.await(func() bool { return time.Now().After(resets) })
+	asking.await(asking.of("one", 1), asking.of("two", 1))
+	asking.stop()
+	t.Logf("%d answers, no error; %d by one, %d by two; the account at its limit was asked %d times until it rested for %v",
+		asking.answers, asking.by["one"], asking.by["two"], m.refusals(), 5*time.Second)
+}
+
+// startMachine starts a worker in a folder of its own, with a copy of the broker's token.
+func (s *site) startMachine(name string, cli func(testing.TB) (string, map[string]string)) *proc {
+	s.t.Helper()
+	dir := filepath.Join(s.dir, "machine-"+name)
+	token, err := os.ReadFile(filepath.Join(s.dir, "data", "nats.token"))
+	if err == nil {
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "nats.token"), token, 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.start(name, takesJobs, cli, "worker", "--set", "data_dir="+dir)
+}
+
+// meteredModel counts who asks, and refuses an account that is used up.
+type meteredModel struct {
+	limited string // token
+
+	mu      sync.Mutex
+	resets  time.Time // the account is used up until then
+	calls   map[string]int
+	refused int
+}
+
+func newMeteredModel(s *site, limited string) *meteredModel {
+	m := &meteredModel{limited: madeUpToken(limited), calls: make(map[string]int)}
+	s.model.Script(m.reply)
+	return m
+}
+
+func (m *meteredModel) reply(r anthropictest.Request) *anthropictest.Reply {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	m.calls[token]++
+	reply := anthropictest.Say("hello").WithHeader(anthropictest.RateLimit("allowed", "five_hour", 0.2, time.Now().Add(time.Hour)))
+	if token == m.limited && time.Now().Before(m.resets) {
+		m.refused++
+		reply = anthropictest.Status(http.StatusTooManyRequests, "", "limit").WithHeader(anthropictest.RateLimit("rejected", "five_hour", 1, m.resets))
+	}
+	return &reply
+}
+
+// useUp makes the account refuse everything until the time that it returns.
+func (m *meteredModel) useUp(d time.Duration) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resets = time.Now().Add(d).Truncate(time.Second)
+	return m.resets
+}
+
+func (m *meteredModel) asked(name string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls[madeUpToken(name)]
+}
+
+func (m *meteredModel) refusals() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.refused
+}
+
+// traffic is clients that go on asking, each in conversations of its own. An answer that is
+// none fails the test.
+type traffic struct {
+	t       *testing.T
+	url     string
+	halt    chan struct{}
+	clients sync.WaitGroup
+
+	mu      sync.Mutex
+	answers int
+	by      map[string]int // answers by worker
+	news    chan struct{}  // closed and replaced at each answer
+}
+
+func startTraffic(t *testing.T, url string, clients int) *traffic {
+	l := &traffic{t: t, url: url, halt: make(chan struct{}), by: make(map[string]int), news: make(chan struct{})}
+	for i := range clients {
+		l.clients.Go(func() { l.converse(i) })
+	}
+	t.Cleanup(l.stop)
+	return l
+}
+
+// converse asks until it is stopped, three questions a conversation.
+func (l *traffic) converse(client int) {
+	var req chatRequest
+	for n := 0; ; n++ {
+		select {
+		case <-l.halt:
+			return
+		default:
+		}
+		if n%3 == 0 {
+			req = chatRequest{User: fmt.Sprint("client ", client), Stream: n%2 == 0}
+		}
+		req.Messages = append(req.Messages, message{"user", fmt.Sprint("question ", n)})
+		a, err := send(l.t.Context(), l.url, req, nil)
+		if err != nil || a.status != http.StatusOK || a.errCode != "" || a.text != "hello" || a.finish != "stop" {
+			l.t.Errorf("client %d, question %d: %+v, %v", client, n, a, err)
+			return
+		}
+		req.Messages = append(req.Messages, message{"assistant", a.text})
+		l.note(a.worker())
+	}
+}
+
+func (l *traffic) note(worker string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answers++
+	l.by[worker]++
+	close(l.news)
+	l.news = make(chan struct{})
+}
+
+// of is a condition for await: so many more answers by this worker.
+func (l *traffic) of(worker string, n int) func() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.by[worker]
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.by[worker] >= before+n
+	}
+}
+
+// await looks at every answer until all conditions were met.
+func (l *traffic) await(conditions ...func() bool) {
+	l.t.Helper()
+	late := time.After(guard)
+	for len(conditions) > 0 {
+		l.mu.Lock()
+		news := l.news
+		l.mu.Unlock()
+		if conditions[0]() {
+			conditions = conditions[1:]
+			continue
+		}
+		select {
+		case <-news:
+		case <-late:
+			l.t.Fatal("it never happened")
+		}
+	}
+}
+
+func (l *traffic) stop() {
+	select {
+	case <-l.halt:
+	default:
+		close(l.halt)
+	}
+	l.clients.Wait()
+}
