@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const testSecret = "the secret of the nodes of a test"
@@ -99,6 +97,7 @@ func TestAClusterIsOneQueue(t *testing.T) {
 		for _, o := range owners {
 			awaitWorkers(t, o, 2)
 			eventually(t, "the directory", func() bool { return holders(o, Key{2}) == 1 })
+			eventually(t, "the workers' consumers", func() bool { return welcomed(o) == 2 })
 			j := job("hello")
 			j.Prefixes = []Key{{1}, {2}}
 			if r := read(t, submit(t, o, j)); r.text != "hello" || r.worker != "warm" || r.err != nil {
@@ -114,6 +113,18 @@ func TestAClusterIsOneQueue(t *testing.T) {
 			t.Errorf("marked twice: %v", err)
 		}
 	})
+}
+
+// welcomed counts the workers that were told that their consumers exist.
+func welcomed(o *Owner) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, w := range o.workers {
+		if w.greeted {
+			n++
+		}
+	}
+	return n
 }
 
 func holders(o *Owner, key Key) int {
@@ -188,5 +199,3 @@ func TestAClusterNeedsItsSettings(t *testing.T) {
 		}
 	}
 }
-
-var _ jetstream.JetStream
