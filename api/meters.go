@@ -190,6 +190,8 @@ var (
 	workersDesc = desc("relay_workers", "Workers this node knows, by state.", "state")
 	slotsDesc   = desc("relay_slots", "Turns that those workers run at most, and run now.", "state")
 	jobsDesc    = desc("relay_jobs", "Jobs of this node by state.", "state")
+	keysDesc    = desc("active_api_keys", "API keys that can be used now, those of the configuration and managed ones.")
+	quotaDesc   = desc("token_quota_usage_ratio", "Tokens used and reserved, of the key's quota of its life or of the day. Keys of one name are told by the fullest.", "key")
 	warmDesc    = desc("relay_warm_hit_ratio", "Since the start: conversations that went on in a process that held them, of all that went on; 0 before the first.")
 )
 
@@ -206,7 +208,7 @@ func (m *meters) all() []prometheus.Collector {
 
 // Describe implements prometheus.Collector.
 func (c Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{workersDesc, slotsDesc, jobsDesc, warmDesc} {
+	for _, d := range []*prometheus.Desc{workersDesc, slotsDesc, jobsDesc, keysDesc, quotaDesc, warmDesc} {
 		ch <- d
 	}
 	for _, m := range c.server.meters.all() {
@@ -227,6 +229,11 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(slotsDesc, float64(q.Busy), "busy")
 	gauge(jobsDesc, float64(q.Waiting), "waiting")
 	gauge(jobsDesc, float64(q.Running), "running")
+	callers := c.server.cfg.Keys.Callers()
+	gauge(keysDesc, float64(withKeys(callers)))
+	for _, q := range c.server.fullest(callers) {
+		gauge(quotaDesc, q.ratio, q.key)
+	}
 	gauge(warmDesc, c.server.meters.warmRatio())
 	for _, m := range c.server.meters.all() {
 		m.Collect(ch)

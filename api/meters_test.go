@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"maxrelay/api/limit"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 )
@@ -53,7 +55,7 @@ func TestEverySeriesIsThereFromTheStart(t *testing.T) {
 		`upstream_errors_total{error_type="overloaded"} 0`, `rate_limit_exceeded_total{} 0`,
 		`relay_first_token_seconds{} 0`, `relay_queue_wait_seconds{} 0`, `relay_jobs_total{outcome="ok"} 0`,
 		`relay_sessions_total{session="warm"} 0`, `relay_warm_hit_ratio{} 0`,
-		`relay_workers{state="ok"} 1`, `relay_workers{state="draining"} 0`, `relay_slots{state="all"} 64`, `relay_jobs{state="waiting"} 0`,
+		`relay_workers{state="ok"} 1`, `relay_workers{state="draining"} 0`, `relay_slots{state="all"} 64`, `relay_jobs{state="waiting"} 0`, `active_api_keys{} 0`,
 	)
 	if problems, err := testutil.CollectAndLint(n.Metrics()); err != nil || len(problems) > 0 {
 		t.Error(problems, err)
@@ -88,6 +90,17 @@ func TestRequestsAreCounted(t *testing.T) {
 	if text := n.scraped(); strings.Contains(text, "canary") {
 		t.Errorf("a caller's path is a label:\n%s", text)
 	}
+}
+
+func TestLimitsAreShown(t *testing.T) {
+	n := openNode(t, Config{Keys: newKeys(t, true, "secret")}, queue.OwnerConfig{}, echo)
+	n.limits.SetPolicy(limit.Policy{Rate: limit.Rate{Requests: 1, Period: time.Hour}, Daily: 3200})
+	name := n.cfg.Keys.Callers()[0].Name
+	n.shows(`active_api_keys{} 1`, fmt.Sprintf(`token_quota_usage_ratio{key=%q} 0`, name))
+	for range 3 {
+		read(t, n.post(ask("hello", ""), "X-Api-Key", "secret"))
+	}
+	n.shows(`rate_limit_exceeded_total{} 2`, `proxy_requests_total{} 1`, fmt.Sprintf(`token_quota_usage_ratio{key=%q} 0.01`, name))
 }
 
 func TestNamesOfModelsCannotFloodTheMetrics(t *testing.T) {

@@ -100,6 +100,22 @@ func (k *Keys) Behind() bool { return k.managed != nil && k.managed.Behind() }
 // Required reports whether a caller without a known key is refused.
 func (k *Keys) Required() bool { return k.required }
 
+// Callers are the identities that can be used now: the static keys', the managed ones'
+// and, where no key is required, Local.
+func (k *Keys) Callers() []Identity {
+	var all []Identity
+	if !k.required {
+		all = append(all, k.local)
+	}
+	for _, e := range k.byHash {
+		all = append(all, e.identity)
+	}
+	if k.managed != nil {
+		all = append(all, k.managed.working()...)
+	}
+	return all
+}
+
 // Identify returns who makes the request, which came from the address. Its error is a
 // *chat.Error. A managed key that may not be used is refused even where no key is
 // required: who sends it is somebody, not anybody.

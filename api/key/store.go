@@ -118,15 +118,15 @@ func (s *Store) Get(id string) (Record, bool) { return s.index.get(id) }
 // List returns all keys, deleted ones included, the newest first.
 func (s *Store) List() []Record { return s.index.list() }
 
-// Working counts the keys that can be used now.
-func (s *Store) Working() (n int) {
+// working are the callers whose keys can be used now.
+func (s *Store) working() (all []Identity) {
 	now := s.cfg.Now()
 	for _, r := range s.index.list() {
 		if r.Active && !r.Deleted() && !r.Expired(now) {
-			n++
+			all = append(all, r.identity())
 		}
 	}
-	return n
+	return all
 }
 
 // Load returns a key as the broker has it, for a change. Its error is ErrUnknown if it

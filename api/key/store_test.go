@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,32 @@ func TestARotatedSecretWorksForItsGrace(t *testing.T) {
 	}
 }
 
+func TestCallersAreTheKeysThatCanBeUsed(t *testing.T) {
+	n := openNode(t, startBroker(t, t.TempDir(), 0))
+	works, _ := mint(t, n, nil)
+	for _, change := range []func(*Record){
+		func(r *Record) { r.Active = false },
+		func(r *Record) { r.Active, r.DeletedAt = false, n.clock.Now() },
+		func(r *Record) { r.ExpiresAt = n.clock.Now() },
+	} {
+		r, _ := mint(t, n, nil)
+		edit(t, n, r.ID, change)
+	}
+	for required, want := range map[bool][]string{true: {idOf("plain"), works.ID}, false: {Local, idOf("plain"), works.ID}} {
+		keys, err := New([]string{"plain"}, required, "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, who := range keys.With(n.Store).Callers() {
+			got = append(got, who.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("required %t: %v, want %v", required, got, want)
+		}
+	}
+}
+
 func TestFormerSecretsAreBounded(t *testing.T) {
 	r, _ := Mint(DefaultSettings(), "default", time.Now())
 	for range 3 * maxFormer {
@@ -257,8 +284,8 @@ func TestANodeThatStartsKnowsAllKeys(t *testing.T) {
 			t.Fatal("the newest is not first")
 		}
 	}
-	if len(all) != 300 || b.Working() != 300 {
-		t.Errorf("%d keys, %d working", len(all), b.Working())
+	if len(all) != 300 || len(b.working()) != 300 {
+		t.Errorf("%d keys, %d working", len(all), len(b.working()))
 	}
 }
 
