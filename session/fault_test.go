@@ -27,6 +27,8 @@ func TestNothingIsLostOrLeftByAFailedTurn(t *testing.T) {
 		{"[[tokens 3]] [[crash after 1]]", chat.CodeWorkerFailed, chat.SessionReplayed},
 		{"[[tokens 3]] [[crash after 3]]", chat.CodeWorkerFailed, chat.SessionReplayed},
 		{"[[tokens 3]] [[exit 0 after 2]]", chat.CodeWorkerFailed, chat.SessionReplayed},
+		{"[[mute]]", chat.CodeWorkerFailed, chat.SessionReplayed},
+		{"[[tokens 3]] [[mute after 1]]", chat.CodeWorkerFailed, chat.SessionReplayed},
 		{"[[garbage]]", chat.CodeWorkerFailed, chat.SessionReplayed},
 		{"[[tokens 3]] [[garbage after 1]]", chat.CodeWorkerFailed, chat.SessionReplayed},
 		{"[[hang]]", chat.CodeUpstream, chat.SessionWarm},

@@ -148,9 +148,10 @@ func (c *call) place(at int) bool {
 	case "crash":
 		c.f.quit(exitCode(exitKilled))
 	case "hang":
-		if c.f.sleep(c.ctx, forgotten) {
-			c.f.quit(exitCode(1))
-		}
+		c.hang()
+	case "mute":
+		c.f.out.close()
+		c.hang()
 	case "garbage":
 		c.f.out.raw("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_bl\x00\xff\n")
 		return true
@@ -158,6 +159,12 @@ func (c *call) place(at int) bool {
 		c.lose()
 	}
 	return false
+}
+
+func (c *call) hang() {
+	if c.f.sleep(c.ctx, forgotten) {
+		c.f.quit(exitCode(1))
+	}
 }
 
 // event passes an event on, unless the turn was interrupted.

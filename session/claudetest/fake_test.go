@@ -2,7 +2,10 @@ package claudetest_test
 
 import (
 	"encoding/json"
+	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -389,6 +392,19 @@ func TestProcessWideBehaviour(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+	t.Run("as a file says while it is there", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "orders")
+		env := claudetest.EnvFile + "=" + file
+		if got := startFake(t, env).answer("x"); got != "ok" {
+			t.Errorf("without the file: %q", got)
+		}
+		if err := os.WriteFile(file, []byte(claudetest.EnvTTFT+"=1ms\n"+claudetest.EnvCrashAtStart+"=1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code := startFake(t, env).exit(); code != 1 {
+			t.Errorf("with it: exit %d", code)
+		}
+	})
 	t.Run("logged out", func(t *testing.T) {
 		d := startFake(t, claudetest.EnvLoggedOut+"=1")
 		account := d.ask("initialize", nil)["response"].(object)["account"].(object)
@@ -415,6 +431,27 @@ func TestProcessWideBehaviour(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+func TestStdoutBreaks(t *testing.T) {
+	d := startFake(t)
+	d.send(user(uuid(), text("[[mute after 2]] [[tokens 5]]")))
+	d.firstDelta()
+	for _, err := d.out.ReadBytes('\n'); err != io.EOF; _, err = d.out.ReadBytes('\n') {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.cmd.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the process ended too: %v", err)
+	}
+}
+
+func TestAnEchoWithWordsBehindIt(t *testing.T) {
+	d := startFake(t)
+	if got, want := d.answer("[[echo 3]]"), echo(wire.User("[[echo 3]]"))+" word0 word1 word2"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestOddOutput(t *testing.T) {

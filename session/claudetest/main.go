@@ -5,6 +5,7 @@
 // do the results of tools that come without one.
 //
 //	[[echo]]                       the digest of the conversation it holds and the text's head
+//	[[echo 20 delay 5ms]]          the same and 20 words behind it, 5 ms before each delta
 //	[[state]]                      model, system prompt, settings and tools as JSON
 //	[[tokens 50 delay 15ms]]       50 deltas, 15 ms before each
 //	[[think 5]]                    5 thinking deltas first
@@ -19,6 +20,7 @@
 //	[[lost after 2]]               the connection upstream breaks after two deltas
 //	[[exit 3 after 1]]             the process exits with that code, [[crash after 2]] by SIGKILL
 //	[[hang after 3]] [[hang]]      silence after three deltas, or before the first event
+//	[[mute after 3]]               stdout is closed, and the process lives on
 //	[[garbage after 1]]            a line that is no JSON, and on
 //	[[ignore-interrupt]]           an interrupt is neither answered nor obeyed
 //
@@ -30,6 +32,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -41,6 +44,7 @@ const (
 	EnvIgnoreSIGTERM = "CLAUDETEST_IGNORE_SIGTERM" // 1: SIGTERM does nothing
 	EnvCrashAtStart  = "CLAUDETEST_CRASH_AT_START" // 1: exit with an error before anything is read
 	EnvLoggedOut     = "CLAUDETEST_LOGGED_OUT"     // 1: nobody is signed in
+	EnvFile          = "CLAUDETEST_FILE"           // a file with more of these, one a line, for processes that start while it is there
 	EnvSubscription  = "CLAUDETEST_SUBSCRIPTION"   // signed in with a plan; a file in which a Unix time may stand until which it is used up
 )
 
@@ -53,6 +57,7 @@ func Main() {
 		return
 	}
 	runtime.GOMAXPROCS(1) // thousands of these shall fit on a machine
+	readFile(os.Getenv(EnvFile))
 	onSignals()
 	stdin := struct{ io.Reader }{os.Stdin} // not to be closed: a read may be waiting in it
 	code := Serve(Process{Args: os.Args[1:], Env: os.Environ(), Stdin: stdin, Stdout: os.Stdout, Stderr: os.Stderr})
@@ -60,6 +65,19 @@ func Main() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 	os.Exit(code)
+}
+
+// readFile sets the variables of a file, if there is one.
+func readFile(path string) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(raw)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			_ = os.Setenv(name, value) // a name that cannot be set has no effect
+		}
+	}
 }
 
 // Command is what to start to get the fake: this binary, and what its environment must have.

@@ -20,15 +20,25 @@ var (
 // output writes whole lines to stdout and flushes each.
 type output struct {
 	mu  sync.Mutex
+	to  io.Writer
 	buf *bufio.Writer
 	enc *json.Encoder
 }
 
 func newOutput(w io.Writer) *output {
-	o := &output{buf: bufio.NewWriter(w)}
+	o := &output{to: w, buf: bufio.NewWriter(w)}
 	o.enc = json.NewEncoder(o.buf)
 	o.enc.SetEscapeHTML(false)
 	return o
+}
+
+// close breaks the pipe, if it is one.
+func (o *output) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c, ok := o.to.(io.Closer); ok {
+		_ = c.Close()
+	}
 }
 
 // line writes v; a reader that is gone is seen by the end of stdin.

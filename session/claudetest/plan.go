@@ -65,6 +65,15 @@ func tokens(n int) []string {
 	return out
 }
 
+// words are n deltas that, unlike tokens, leave no white space at the end.
+func words(n int) []string {
+	out := make([]string, min(n, maxTokensOrdered))
+	for i := range out {
+		out[i] = " word" + strconv.Itoa(i)
+	}
+	return out
+}
+
 // planFor reads the directives of the last user text, or of the last results.
 func (f *fake) planFor(conversation []wire.Message, tools []string) plan {
 	p := plan{fault: fault{after: beforeStart}}
@@ -72,7 +81,7 @@ func (f *fake) planFor(conversation []wire.Message, tools []string) plan {
 		p.obey(d)
 		switch d.Name {
 		case "echo":
-			p.parts = append(p.parts, say(wire.Echo(conversation)))
+			p.parts = append(p.parts, say(append([]string{wire.Echo(conversation)}, words(d.Int(0, 0))...)...))
 		case "state":
 			p.parts = append(p.parts, say(f.state(tools)))
 		}
@@ -136,7 +145,7 @@ func (p *plan) obey(d directive.Directive) {
 		p.stop = "max_tokens"
 	case "ignore-interrupt":
 		p.deaf = true
-	case "exit", "crash", "hang", "garbage", "lost":
+	case "exit", "crash", "hang", "mute", "garbage", "lost":
 		p.fault = fault{kind: d.Name, after: d.After(beforeStart), code: d.Int(0, 1)}
 	}
 }
