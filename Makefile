@@ -60,6 +60,16 @@ lint: ## check format, vet, staticcheck, and that it builds for macOS
 test: cli sdk lint ## lint, then run every test with the race detector
 	$(GO) test -race -p $(TEST_PACKAGES) -timeout $(TEST_TIMEOUT) ./...
 
+# The fault suite for as long as CHAOS says, with a fault every 10 s. SEED=1234 repeats the faults and questions of an earlier run.
+CHAOS ?= 30m
+SEED  ?= 0
+
+.PHONY: chaos
+chaos: ## strike a fleet with faults: make chaos CHAOS=30m SEED=0
+	mkdir -p bin/chaos
+	$(GO) test -race -count 1 -v -run '^TestEveryRequestEndsHonestlyWhateverFails$$' -timeout 24h -artifacts -outputdir bin/chaos \
+		./cmd/maxrelay -chaos $(CHAOS) -seed $(SEED)
+
 .PHONY: contract
 contract: ## say where a release of the CLI differs: make contract CLI=2.1.331
 contract: $(if $(CLI_VERSION),bin/cli/$(CLI_VERSION)/node_modules/.package-lock.json,cli)

@@ -173,10 +173,16 @@ func (f *fleet) mustEndWithoutATrace() {
 	f.broker.Close()
 	f.node.stop()
 	eventually(f.t, "every process to be gone", func() bool { return len(f.alive()) == 0 })
-	for _, p := range f.procs {
+	f.mustNotCry()
+}
+
+// mustNotCry looks for what a process says when it finds a defect of its own.
+func (s *site) mustNotCry() {
+	s.t.Helper()
+	for _, p := range s.procs {
 		for _, cry := range []string{"DATA RACE", "panic: ", "panicked"} {
 			if strings.Contains(p.text(), cry) {
-				f.t.Errorf("%s:\n%s", p.name, p.text())
+				s.t.Errorf("%s:\n%s", p.name, p.text())
 			}
 		}
 	}
@@ -184,13 +190,13 @@ func (f *fleet) mustEndWithoutATrace() {
 
 // alive returns the processes that have this installation's folder in their
 // environment, as all its programs and their CLIs do.
-func (f *fleet) alive() (pids []string) {
+func (s *site) alive() (pids []string) {
 	environs, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
-		f.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	for _, path := range environs {
-		if raw, err := os.ReadFile(path); err == nil && strings.Contains(string(raw), f.dir) {
+		if raw, err := os.ReadFile(path); err == nil && strings.Contains(string(raw), s.dir) {
 			pids = append(pids, path)
 		}
 	}

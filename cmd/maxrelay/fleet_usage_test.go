@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"maxrelay/session/chat"
@@ -17,7 +19,7 @@ import (
 func (f *fleet) mustHaveCountedEachRequestOnce() {
 	f.t.Helper()
 	y := &f.tally
-	events, arrived := f.events(), f.arrived()
+	events, arrived := f.events(), f.node.arrived()
 	for id, line := range arrived {
 		a, told := y.seen[id]
 		e, counted := events[id]
@@ -54,13 +56,12 @@ func agrees(e stats.Event, a answer, told bool) bool {
 }
 
 // access is a line of the API node's access log.
-type access struct{ Message, Request, Route, Error string }
+type access struct{ Message, Request, Route, Key, Error string }
 
-// arrived returns the requests that the API node saw, by id. It is quiet by now, so
-// all of them have ended.
-func (f *fleet) arrived() map[string]access {
+// arrived returns the requests that an API node has answered, by id.
+func (p *proc) arrived() map[string]access {
 	requests := make(map[string]access)
-	for raw := range strings.Lines(f.node.text()) {
+	for raw := range strings.Lines(p.text()) {
 		var line access
 		if json.Unmarshal([]byte(raw), &line) == nil && line.Message == "request" && line.Route == "/v1/chat/completions" {
 			requests[line.Request] = line
@@ -69,36 +70,38 @@ func (f *fleet) arrived() map[string]access {
 	return requests
 }
 
-// events returns the usage events by id.
-func (f *fleet) events() map[string]stats.Event {
-	f.t.Helper()
-	js, err := jetstream.New(f.broker)
+func (f *fleet) events() map[string]stats.Event { return usageEvents(f.t, f.broker) }
+
+// usageEvents returns the usage events by id.
+func usageEvents(t testing.TB, broker *nats.Conn) map[string]stats.Event {
+	t.Helper()
+	js, err := jetstream.New(broker)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
-	stream, err := js.Stream(f.t.Context(), "USAGE")
+	stream, err := js.Stream(t.Context(), "USAGE")
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
-	consumer, err := stream.OrderedConsumer(f.t.Context(), jetstream.OrderedConsumerConfig{})
+	consumer, err := stream.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	held := int(stream.CachedInfo().State.Msgs)
 	batch, err := consumer.Fetch(held, jetstream.FetchMaxWait(guard))
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	events := make(map[string]stats.Event)
 	for m := range batch.Messages() {
 		var e stats.Event
 		if err := json.Unmarshal(m.Data(), &e); err != nil {
-			f.t.Fatal(err)
+			t.Fatal(err)
 		}
 		events[e.ID] = e
 	}
 	if len(events) != held {
-		f.t.Errorf("%d usage events of %d requests", held, len(events))
+		t.Errorf("%d usage events of %d requests", held, len(events))
 	}
 	return events
 }

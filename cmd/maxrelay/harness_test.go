@@ -208,6 +208,14 @@ func (p *proc) findLocked(message string) (map[string]any, bool) {
 // await waits for a log line with this message.
 func (p *proc) await(message string) map[string]any {
 	p.t.Helper()
+	line, err := p.says(message)
+	if err != nil {
+		p.t.Fatalf("%v:\n%s", err, p.text())
+	}
+	return line
+}
+
+func (p *proc) says(message string) (map[string]any, error) {
 	late := time.After(guard)
 	for {
 		p.mu.Lock()
@@ -215,14 +223,14 @@ func (p *proc) await(message string) map[string]any {
 		news := p.news
 		p.mu.Unlock()
 		if ok {
-			return line
+			return line, nil
 		}
 		select {
 		case <-news:
 		case <-p.done:
-			p.t.Fatalf("%s ended before it said %q:\n%s", p.name, message, p.text())
+			return nil, fmt.Errorf("%s ended before it said %q", p.name, message)
 		case <-late:
-			p.t.Fatalf("%s did not say %q:\n%s", p.name, message, p.text())
+			return nil, fmt.Errorf("%s did not say %q", p.name, message)
 		}
 	}
 }

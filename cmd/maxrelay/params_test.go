@@ -262,7 +262,7 @@ func (h *heard) takeStream(t *testing.T) {
 	}
 }
 
-func (h *heard) take(t *testing.T, raw []byte) (p piece) {
+func (h *heard) take(t testing.TB, raw []byte) (p piece) {
 	t.Helper()
 	if err := json.Unmarshal(raw, &p); err != nil {
 		t.Errorf("%v in %s", err, raw)

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// quiet is what the installation holds while nobody asks it.
+type quiet struct {
+	goroutines int // of an API node, at most
+	sockets    int // of all API nodes
+	own        int // file descriptors of the test
+}
+
+func (s *storm) quiet() (q quiet) {
+	for _, st := range s.nodes {
+		n, _ := st.now().ownGoroutines()
+		q.goroutines = max(q.goroutines, n)
+		q.sockets += st.now().open("socket:")
+	}
+	q.own = openFiles("self", "")
+	return q
+}
+
+// open counts the file descriptors of a process that lead to something of this kind.
+func (p *proc) open(kind string) int { return openFiles(fmt.Sprint(p.cmd.Process.Pid), kind) }
+
+func openFiles(pid, kind string) (n int) {
+	links, _ := filepath.Glob("/proc/" + pid + "/fd/*")
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil && strings.HasPrefix(to, kind) {
+			n++
+		}
+	}
+	return n
+}
+
+// mustBeQuietAgain checks that requests and faults leave nothing in the programs that
+// live.
+func (s *storm) mustBeQuietAgain(before quiet) {
+	s.t.Helper()
+	late := time.Now().Add(guard)
+	for {
+		now := s.quiet()
+		if now.goroutines <= before.goroutines && now.sockets <= before.sockets && now.own <= before.own {
+			return
+		}
+		if time.Now().After(late) {
+			s.t.Errorf("%+v before the first request, and %+v now", before, now)
+			for _, st := range s.nodes {
+				_, stacks := st.now().ownGoroutines()
+				s.t.Logf("%s:\n%s", st.name, stacks)
+			}
+			return
+		}
+	}
+}
+
+// mustEndWithoutATrace stops everything as an operator would.
+func (s *storm) mustEndWithoutATrace() {
+	s.t.Helper()
+	for _, st := range slices.Concat(s.workers, s.nodes) {
+		if !st.isNode() {
+			eventually(s.t, "a worker to have the pipes of its CLIs alone", st.holdsPipesOfItsCLIs)
+		}
+		if err := st.stop(); err != nil {
+			s.t.Error(err)
+		}
+	}
+	eventually(s.t, "every process to be gone", func() bool { return len(s.alive()) == 0 })
+	s.mustNotCry()
+}
+
+// holdsPipesOfItsCLIs: three each, and two that the program's runtime has for itself.
+func (st *station) holdsPipesOfItsCLIs() bool {
+	return st.now().open("pipe:") == 2+3*len(st.now().clis())
+}
