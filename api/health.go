@@ -45,7 +45,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 		Reason: "no worker can serve", Workers: []workerHealth{},
 	}
 	status := http.StatusServiceUnavailable
-	trusted := s.madeHere(r) || s.cfg.Admin != nil && s.cfg.Admin.SignedIn(r)
+	insider := s.isInsider(r)
 	for _, w := range s.owner.Workers() {
 		if !slices.Contains(w.Pools, s.cfg.Pool) {
 			continue
@@ -54,7 +54,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 		if wh.State == stateOK {
 			h.Status, h.Reason, status = stateOK, "", http.StatusOK
 		}
-		if !trusted {
+		if !insider {
 			wh.Reason = ""
 		}
 		h.Workers = append(h.Workers, wh)
@@ -98,6 +98,11 @@ func healthOf(w queue.WorkerInfo) workerHealth {
 		h.State, h.Reason = stateResting, info.restReason()
 	}
 	return h
+}
+
+// isInsider reports whether a caller may know what is wrong with workers.
+func (s *Server) isInsider(r *http.Request) bool {
+	return s.madeHere(r) || s.cfg.Admin != nil && s.cfg.Admin.SignedIn(r)
 }
 
 // madeHere reports whether a request was made on this machine and meant for it: in a

@@ -110,6 +110,30 @@ func TestWebPagesAreKeptOut(t *testing.T) {
 	}
 }
 
+func TestAListedPageIsToldWhatItMayDo(t *testing.T) {
+	const page = "https://chat.example.org"
+	for _, required := range []bool{false, true} {
+		s := bare(t, Config{Keys: newKeys(t, required, "secret"), Origins: []string{page}})
+		s.clients.router.Handle("/thing", s.serve(s.health)).Methods(http.MethodGet, http.MethodPatch, http.MethodDelete)
+		for path, want := range map[string]string{"/v1/chat/completions": "POST", "/v1/models": "GET, HEAD", "/thing": "GET, PATCH, DELETE", "/nothing": ""} {
+			r := httptest.NewRequest(http.MethodOptions, path, nil)
+			r.Host = "localhost:3456"
+			r.Header.Set("Origin", page)
+			r.Header.Set("Access-Control-Request-Method", "POST")
+			r.Header.Set("Access-Control-Request-Headers", "authorization,content-type,x-stainless-os")
+			w := httptest.NewRecorder()
+			s.clients.http.Handler.ServeHTTP(w, r)
+			h := w.Header()
+			if w.Code != 204 || h.Get("Access-Control-Allow-Methods") != want || h.Get("Access-Control-Allow-Headers") != "*, Authorization" || h.Get("Vary") != "Origin" {
+				t.Errorf("%s: %d, %v", path, w.Code, h)
+			}
+			if exposed := h.Get("Access-Control-Expose-Headers"); !strings.Contains(exposed, "X-Ratelimit-Remaining-Tokens") || !strings.Contains(exposed, "Retry-After") {
+				t.Errorf("a page may read %s", exposed)
+			}
+		}
+	}
+}
+
 func TestPreflightIsNeverGrantedWithKeysEither(t *testing.T) {
 	s := bare(t, Config{Keys: newKeys(t, true, "secret")})
 	r := httptest.NewRequest(http.MethodOptions, "/v1/chat/completions", nil)

@@ -36,7 +36,7 @@ func mustLoad(t *testing.T, file string, environ []string, args ...string) Confi
 	return c
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -60,6 +60,13 @@ func doctor(ctx context.Context, cfg Config, out io.Writer) error {
 	f := &findings{out: out}
 	f.check("data folder "+cfg.DataDir+" is writable", writable(cfg.DataDir))
 	f.check("HTTP address is free", free(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))))
+	if cfg.Admin.Address != "" {
+		f.check("management's address is free", free(cfg.Admin.Address))
+	}
+	if cfg.TLS.Cert != "" {
+		_, err := loadCertificate(cfg.TLS)
+		f.check("certificate "+cfg.TLS.Cert, err)
+	}
 	if cfg.NATS.URL == "" && cfg.NATS.Listen != "" {
 		f.check("broker address is free", free(cfg.NATS.Listen))
 	}

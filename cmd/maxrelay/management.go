@@ -24,8 +24,13 @@ func (p *program) openKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.admin, err = admin.Open(ctx, nc, p.store, cfg, p.log)
-	return err
+	if p.admin, err = admin.Open(ctx, nc, p.store, cfg, p.log); err != nil {
+		return err
+	}
+	if p.cfg.Auth.Enabled && len(p.cfg.Auth.APIKeys) == 0 && p.store.Working() == 0 {
+		p.log.Warn().Msg("nobody can call yet: make an API key with `maxrelay key create`")
+	}
+	return nil
 }
 
 func (p *program) adminConfig() (admin.Config, error) {
