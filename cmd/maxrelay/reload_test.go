@@ -82,7 +82,7 @@ func TestABadConfigurationIsNotTaken(t *testing.T) {
 	s.extra = "auth: {enabled: true, api_keys: [first-key]}\n"
 	p := s.start("api", servesHTTP, scriptedCLI, "api")
 	s.edit("api", "first-key]}", "second-key]}\nqueue: {timeout: soon}")
-	if said := p.hangup(); !strings.Contains(said, `api.yaml:6: queue.timeout: \"soon\" is not a duration`) || !strings.Contains(said, `"level":"error"`) {
+	if said := p.hangup(); !strings.Contains(said, `: queue.timeout: \"soon\" is not a duration`) || !strings.Contains(said, "api.yaml:") || !strings.Contains(said, `"level":"error"`) {
 		t.Errorf("it says\n%s", said)
 	}
 	for secret, want := range map[string]int{"first-key": http.StatusOK, "second-key": http.StatusUnauthorized} {
