@@ -73,8 +73,8 @@ func (b *Broker) spread(ctx context.Context, js jetstream.JetStream) error {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
 		cfg := stream.CachedInfo().Config
-		if cfg.Replicas >= b.cfg.Replicas {
-			continue
+		if cfg.Replicas >= b.cfg.Replicas || cfg.PersistMode == jetstream.AsyncPersistMode {
+			continue // what is written later has one copy for good (nats-server 2.15.2): who made it carries it over
 		}
 		cfg.Replicas = b.cfg.Replicas
 		if _, err := js.UpdateStream(ctx, cfg); err != nil {

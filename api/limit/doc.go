@@ -6,7 +6,7 @@
 // holds more than its rate allows, whichever node was asked. A window that is known to
 // be full refuses without asking.
 //
-// Quotas. The file stream QUOTA counts the tokens of a key's day or life with the
+// Quotas. The file stream QUOTA, or QUOTAS where it has replicas, counts the tokens of a key's day or life with the
 // broker's own counters (nats-server 2.15.2), one message for each change:
 //
 //	reserve  <request>.0    +n   looked at afterwards; what is above the quota is taken back

@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	quotaStream  = "QUOTA"
-	quotaSubject = "quota."
-
 	headerIncrement = "Nats-Incr"
 	headerNode      = "Maxrelay-Node"
 
@@ -44,8 +41,6 @@ func accountOf(key string, daily bool, at time.Time) account {
 	return account{key, at.UTC().Format(dayForm)}
 }
 
-func (a account) subject() string { return quotaSubject + a.key + "." + a.period }
-
 // day is the account's, and false for a lifetime's.
 func (a account) day() (time.Time, bool) {
 	t, err := time.Parse(dayForm, a.period)
@@ -67,8 +62,8 @@ type entry struct {
 func (e entry) last() bool { return e.step == stepEnd || e.step == stepLate }
 
 // message is the entry on its way to the broker, which adds it up.
-func (e entry) message() *nats.Msg {
-	m := nats.NewMsg(e.account.subject())
+func (e entry) message(to place) *nats.Msg {
+	m := nats.NewMsg(to.subject(e.account))
 	m.Header.Set(headerIncrement, fmt.Sprintf("%+d", e.change))
 	m.Header.Set(headerNode, e.node)
 	return m
@@ -78,12 +73,10 @@ func (e entry) id() string { return e.request + "." + e.step }
 
 // decodeEntry reads an entry as the broker stored it.
 func decodeEntry(m *nats.Msg) (e entry, err error) {
-	subject, ours := strings.CutPrefix(m.Subject, quotaSubject)
-	key, period, found := strings.Cut(subject, ".")
-	if !ours || !found || !isToken(key) || !isToken(period) {
-		return entry{}, errors.New("subject is no account")
+	if e.account, err = accountIn(m.Subject); err != nil {
+		return entry{}, err
 	}
-	e.account = account{key, period}
+	var found bool
 	if e.request, e.step, found = strings.Cut(m.Header.Get(nats.MsgIdHdr), "."); !found || !isToken(e.request) || !isToken(e.step) {
 		return entry{}, errors.New("message id names no request")
 	}

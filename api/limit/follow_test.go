@@ -53,7 +53,7 @@ func TestFollowingEndsAtMessagesThatAreGone(t *testing.T) {
 func TestALostStreamIsMadeAnew(t *testing.T) {
 	l := startLimiter(t, startBroker(t), Config{Tick: 20 * time.Millisecond})
 	settle(t, admit(t, l, request(life(100), 1, 1)), 70)
-	for _, stream := range []string{rateStream, quotaStream} {
+	for _, stream := range []string{rateStream, ofOne.stream} {
 		if err := l.journal.js.DeleteStream(testContext(t), stream); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestStrangeMessagesAreSkipped(t *testing.T) {
 		{account: account{"k_1", lifetime}, request: "no step", step: "0", node: "n.1", change: 1},
 		{account: account{"k_1", lifetime}, request: "r", step: "0", node: "nobody", change: 1},
 	} {
-		_, err := l.journal.js.PublishMsg(testContext(t), e.message(), jetstream.WithMsgID(e.id()+strconv.Itoa(i)+" "))
+		_, err := l.journal.js.PublishMsg(testContext(t), e.message(ofOne), jetstream.WithMsgID(e.id()+strconv.Itoa(i)+" "))
 		if err != nil {
 			t.Fatal(err)
 		}

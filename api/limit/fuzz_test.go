@@ -30,6 +30,7 @@ func FuzzDecodeRate(f *testing.F) {
 func FuzzDecodeEntry(f *testing.F) {
 	f.Add("quota.k_1.life", "req_1.0", "+100", "n.1", []byte(`{"val":"100"}`))
 	f.Add("quota.k_1.20260101", "req_1.end", "-5", "n.1", []byte(`{"val":"-100"}`))
+	f.Add("quotas.k_1.life", "req_1.1", "-5", "n.1", []byte(`{"val":"-100"}`))
 	f.Add("quota..", ".", "", "", []byte(`{}`))
 	f.Add("quota.a.b.c", "a.b.c", "1e3", "n", []byte(`[]`))
 	f.Fuzz(func(t *testing.T, subject, id, change, node string, data []byte) {
@@ -42,7 +43,7 @@ func FuzzDecodeEntry(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if e.account.subject() != subject || e.id() != id || e.node != node {
+		if ofOne.subject(e.account) != subject && ofSeveral.subject(e.account) != subject || e.id() != id || e.node != node {
 			t.Errorf("%q %q of %q is %+v", subject, id, node, e)
 		}
 		newLedger("n.1").apply(e)

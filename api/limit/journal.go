@@ -19,6 +19,7 @@ const repeatable = 10 * time.Minute
 
 // journal changes accounts, and follows who changes them.
 type journal struct {
+	home     place
 	follower *follower
 	ledger   *ledger
 	js       jetstream.JetStream
@@ -28,36 +29,9 @@ type journal struct {
 	ailing   atomic.Bool // the broker did not answer the last time
 }
 
-// quotaConfig is the stream of changes. It has no bound, because what it would drop is
-// the counters: compaction bounds it.
-func quotaConfig(cfg Config) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:            quotaStream,
-		Description:     "tokens reserved and used, by key and day or lifetime",
-		Subjects:        []string{quotaSubject + "*.*"},
-		Storage:         jetstream.FileStorage,
-		Replicas:        cfg.Replicas,
-		MaxMsgSize:      1 << 10,
-		Duplicates:      repeatable,
-		AllowMsgCounter: true,
-		PersistMode:     persistMode(cfg.Replicas),
-	}
-}
-
-// persistMode lets a single broker write changes to disk some milliseconds after it
-// acknowledged them, whatever its own rule is. What a crash loses is found: the end of a
-// request that is lost leaves its reservation open, and is made from its usage event. A
-// power cut may lose more, see Recount.
-func persistMode(replicas int) jetstream.PersistModeType {
-	if replicas == 1 {
-		return jetstream.AsyncPersistMode
-	}
-	return jetstream.DefaultPersistMode
-}
-
-func newJournal(nc *nats.Conn, js jetstream.JetStream, self string, cfg Config, log zerolog.Logger) *journal {
-	j := &journal{ledger: newLedger(self), js: js, self: self, wait: cfg.QuotaWait, log: log}
-	j.follower = newFollower(nc, js, quotaConfig(cfg), log)
+func newJournal(nc *nats.Conn, js jetstream.JetStream, home place, self string, cfg Config, log zerolog.Logger) *journal {
+	j := &journal{home: home, ledger: newLedger(self), js: js, self: self, wait: cfg.QuotaWait, log: log}
+	j.follower = newFollower(nc, js, home.config(cfg.Replicas), log)
 	j.follower.apply, j.follower.anew = j.apply, j.ledger.clear
 	return j
 }
@@ -142,7 +116,7 @@ func (j *journal) heard(err error) {
 func (j *journal) publish(ctx context.Context, e entry) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.wait/2)
 	defer cancel()
-	return j.js.PublishMsg(ctx, e.message(), jetstream.WithMsgID(e.id()))
+	return j.js.PublishMsg(ctx, e.message(j.home), jetstream.WithMsgID(e.id()))
 }
 
 // read asks the broker for an account's total. What this node has followed may be a
@@ -156,11 +130,11 @@ func (j *journal) read(ctx context.Context, a account) (int64, error) {
 }
 
 func (j *journal) readOnce(ctx context.Context, a account) (int64, error) {
-	stream, err := j.js.Stream(ctx, quotaStream)
+	stream, err := j.js.Stream(ctx, j.home.stream)
 	if err != nil {
 		return 0, fmt.Errorf("reading a quota: %w", err)
 	}
-	m, err := stream.GetLastMsgForSubject(ctx, a.subject())
+	m, err := stream.GetLastMsgForSubject(ctx, j.home.subject(a))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, nil
 	}
@@ -175,12 +149,12 @@ func (j *journal) purge(ctx context.Context, all []surplus) error {
 	if len(all) == 0 {
 		return nil
 	}
-	stream, err := j.js.Stream(ctx, quotaStream)
+	stream, err := j.js.Stream(ctx, j.home.stream)
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
-		opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(s.account.subject())}
+		opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(j.home.subject(s.account))}
 		if s.below > 0 {
 			opts = append(opts, jetstream.WithPurgeSequence(s.below))
 		}

@@ -71,8 +71,9 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 	}
 	l.SetPolicy(cfg.Policy)
 	l.rates = newRates(nc, js, l.self, cfg, log)
-	l.journal = newJournal(nc, js, l.self, cfg, log)
-	if err := l.open(ctx); err != nil {
+	home, other := placesFor(cfg.Replicas)
+	l.journal = newJournal(nc, js, home, l.self, cfg, log)
+	if err := l.open(ctx, other); err != nil {
 		l.unfollow()
 		return nil, err
 	}
@@ -82,11 +83,14 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 	return l, nil
 }
 
-func (l *Limiter) open(ctx context.Context) (err error) {
+func (l *Limiter) open(ctx context.Context, other place) (err error) {
 	if l.here, err = l.nc.Subscribe(hereSubject(l.self), func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
 		return fmt.Errorf("limit: %w", err)
 	}
 	if err := l.rates.follower.open(ctx); err != nil {
+		return fmt.Errorf("limit: %w", err)
+	}
+	if err := l.carry(ctx, other); err != nil {
 		return fmt.Errorf("limit: %w", err)
 	}
 	if err := l.journal.follower.open(ctx); err != nil {

@@ -96,18 +96,24 @@ func (l *Limiter) sweepOwn(ctx context.Context, h hold) {
 }
 
 func (l *Limiter) sweepAbandoned(ctx context.Context, h hold) {
-	used, found, err := l.cfg.Used(ctx, Abandoned{Key: h.account.key, Request: h.request, Node: h.node, Since: h.since})
+	used, err := l.usedBy(ctx, h)
 	if err != nil {
 		l.log.Warn().Err(err).Str("request", h.request).Msg("what an abandoned request used is not known yet")
 		return
-	}
-	if !found {
-		used = 0
 	}
 	if l.endHold(ctx, h, used) {
 		l.log.Info().Str("request", h.request).Str("key", h.account.key).Str("node", h.node).Int64("reserved", h.tokens).Int64("used", used).
 			Msg("reservation of a node that is gone is settled")
 	}
+}
+
+// usedBy is what an abandoned request used.
+func (l *Limiter) usedBy(ctx context.Context, h hold) (int64, error) {
+	used, found, err := l.cfg.Used(ctx, Abandoned{Key: h.account.key, Request: h.request, Node: h.node, Since: h.since})
+	if err != nil || !found {
+		return 0, err
+	}
+	return used, nil
 }
 
 // endHold reports whether it was this node that ended the reservation.
