@@ -27,7 +27,11 @@ func (p *program) openKeys(ctx context.Context) error {
 	if p.admin, err = admin.Open(ctx, nc, p.store, cfg, p.log); err != nil {
 		return err
 	}
-	if p.cfg.Auth.Enabled && len(p.cfg.Auth.APIKeys) == 0 && p.store.Working() == 0 {
+	keys, err := p.clientKeys(p.cfg)
+	if err != nil {
+		return err
+	}
+	if len(keys.Callers()) == 0 {
 		p.log.Warn().Msg("nobody can call yet: make an API key with `maxrelay key create`")
 	}
 	return nil
