@@ -16,7 +16,6 @@ type Config struct {
 	Version string      // of this program, told by /health
 	Keys    *key.Keys   // who may call; required
 	Proxies key.Proxies // whose word on where a request came from is taken; none
-	Pool    string      // whose workers /health tells about, "default"
 	TLS     *tls.Config // of all listeners; plain HTTP
 
 	Admin      *admin.Admin // management; none, and then its paths are not there
@@ -44,7 +43,6 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Pool = cmp.Or(c.Pool, "default")
 	if c.Pending == nil {
 		c.Pending = func() string { return "" }
 	}

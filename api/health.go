@@ -47,9 +47,6 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 	status := http.StatusServiceUnavailable
 	insider := s.isInsider(r)
 	for _, w := range s.owner.Workers() {
-		if !slices.Contains(w.Pools, s.cfg.Pool) {
-			continue
-		}
 		wh := healthOf(w)
 		if wh.State == stateOK {
 			h.Status, h.Reason, status = stateOK, "", http.StatusOK

@@ -39,3 +39,27 @@ func TestABodyOfNegativeSizeIsNotTaken(t *testing.T) {
 		}
 	}
 }
+
+// A worker serves its pools only, whoever puts a ticket where it pulls them.
+func TestATicketOfAPoolThatIsNotServedIsNotClaimed(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	o := startOwner(t, b, OwnerConfig{})
+	w := startWorker(t, b, WorkerConfig{Name: "w"}, echo)
+	startRawWorkerOf(t, b, o, "other", "private")
+	awaitWorkers(t, o, 2)
+	j := job("secret")
+	j.Pool = "private"
+	c := submit(t, o, j)
+	misled := encode(ticket{V: wireVersion, Job: j.ID, Place: 1, Node: o.node, Key: j.KeyID, Pool: j.Pool})
+	before := jobsWaiting(t, o)
+	if _, err := o.js.Publish(testContext(t), stickySubject(w.ID()), misled); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the ticket is taken off", func() bool { return jobsWaiting(t, o) == before })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c.phase != phaseTicketed || c.epoch != 0 {
+		t.Errorf("the job was claimed: phase %d, epoch %d", c.phase, c.epoch)
+	}
+}

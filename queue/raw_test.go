@@ -13,21 +13,35 @@ type rawWorker struct {
 	o  *Owner
 	nc *nats.Conn
 	id string
+
+	pools []string
 }
 
 func startRawWorker(t testing.TB, b *Broker, o *Owner, id string, slots int) *rawWorker {
 	t.Helper()
-	w := &rawWorker{t: t, o: o, nc: dialTCP(t, b, b.ClientURL(), id), id: id}
+	w := &rawWorker{t: t, o: o, nc: dialTCP(t, b, b.ClientURL(), id), id: id, pools: []string{"std"}}
+	w.join(slots)
+	return w
+}
+
+func startRawWorkerOf(t testing.TB, b *Broker, o *Owner, id, pool string) {
+	t.Helper()
+	w := &rawWorker{t: t, o: o, nc: dialTCP(t, b, b.ClientURL(), id), id: id, pools: []string{pool}}
+	w.join(0)
+}
+
+// join says hello and waits until the owner knows.
+func (w *rawWorker) join(slots int) {
+	w.t.Helper()
 	w.beat(presence{Slots: slots, Hello: true})
-	awaitRoster(t, o, func(all []WorkerInfo) bool {
+	awaitRoster(w.t, w.o, func(all []WorkerInfo) bool {
 		for _, info := range all {
-			if info.ID == id {
+			if info.ID == w.id {
 				return true
 			}
 		}
 		return false
 	})
-	return w
 }
 
 func (w *rawWorker) beat(p presence) {
@@ -35,7 +49,7 @@ func (w *rawWorker) beat(p presence) {
 	eventually(w.t, "it is connected", w.nc.IsConnected)
 	p.Server = w.nc.ConnectedServerId()
 	p.Client, _ = w.nc.GetClientID()
-	p.V, p.ID, p.Name, p.Pools = wireVersion, w.id, w.id, []string{"std"}
+	p.V, p.ID, p.Name, p.Pools = wireVersion, w.id, w.id, w.pools
 	w.publish(upSubject(w.id, verbBeat), encode(p))
 }
 

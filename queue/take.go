@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,9 +38,12 @@ const (
 // offer decides on a delivered ticket: a slot for it, or back to the broker at once.
 func (w *Worker) offer(m *nats.Msg) {
 	t, err := parseTicket(m.Data)
+	if err == nil && !slices.Contains(w.cfg.Pools, t.Pool) {
+		err = errors.New("ticket: of a pool that is not served here")
+	}
 	switch {
 	case err != nil:
-		w.log.Warn().Err(err).Msg("ticket not understood")
+		w.log.Warn().Err(err).Msg("ticket not taken")
 		w.answer(m, termTicket)
 	case !w.reserve(t.Model):
 		w.answer(m, w.refusal(t.Model))

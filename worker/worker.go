@@ -188,8 +188,8 @@ func (w *Worker) publish(h session.Holding) {
 func (w *Worker) run(ctx context.Context, t *queue.Task) {
 	<-w.ready
 	req, err := chat.DecodeRequest(t.Body)
-	if err != nil || req.Tenant.Key != t.KeyID {
-		w.log.Error().Err(err).Str("job", t.Job).Msg("a job's body is not a request of its key")
+	if err != nil || req.Tenant.Key != t.KeyID || req.Tenant.Pool != t.Pool {
+		w.log.Error().Err(err).Str("job", t.Job).Msg("a job's body is not a request of its key and pool")
 		t.End(w.end(chat.Outcome{Error: &chat.Error{Code: chat.CodeInternal, Message: "the job could not be read"}}))
 		return
 	}

@@ -197,7 +197,13 @@ func TestAJobThatIsNotOfItsKeyIsNotRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, body := range map[string][]byte{"another key's": mine, "no request": []byte("{")} {
+	elsewhere := request("hello")
+	elsewhere.Tenant.Key, elsewhere.Tenant.Pool = "other", "elsewhere"
+	other, err := chat.EncodeRequest(elsewhere)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string][]byte{"another key's": mine, "another pool's": other, "no request": []byte("{")} {
 		if s := f.read(f.submit(jobOf("other", body))); s.outcome.Error == nil || s.outcome.Error.Code != chat.CodeInternal || s.text != "" {
 			t.Errorf("%s: %+v", name, s)
 		}

@@ -22,7 +22,6 @@ type Config struct {
 	Username string       // "admin"
 	Password string       // plain, or sha256: and its hash in hexadecimal form; required
 	Networks key.Networks // that may call; all
-	Pool     string       // of new keys, "default"
 	Replicas int          // copies of each event in a cluster, 1
 
 	Tiers      func() []string                // of request rates that a key may have; basic, premium, unlimited
@@ -39,7 +38,6 @@ type Usage struct {
 
 func (c Config) withDefaults() Config {
 	c.Username = cmp.Or(c.Username, "admin")
-	c.Pool = cmp.Or(c.Pool, "default")
 	c.Replicas = cmp.Or(c.Replicas, 1)
 	if c.Tiers == nil {
 		c.Tiers = func() []string { return []string{"basic", "premium", "unlimited"} }

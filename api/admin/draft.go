@@ -106,6 +106,7 @@ type setting struct {
 var settings = []setting{
 	field("name", "a text", func(s *key.Settings) *string { return &s.Name }),
 	field("description", "a text", func(s *key.Settings) *string { return &s.Description }),
+	field("pool", "a text", func(s *key.Settings) *string { return &s.Pool }),
 	field("token_limit", "a whole number", func(s *key.Settings) *int64 { return &s.TokenLimit }),
 	field("rate_limit_tier", "a text", func(s *key.Settings) *string { return &s.Tier }),
 	field(expiresAt, "a time like 2030-01-31T12:00:00Z", func(s *key.Settings) *time.Time { return &s.ExpiresAt }),

@@ -20,7 +20,7 @@ func (a *Admin) createKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	record, secret := key.Mint(s, a.cfg.Pool, a.cfg.Now())
+	record, secret := key.Mint(s, a.cfg.Now())
 	event := Event{Action: "create", KeyID: record.ID, Fields: changed(key.DefaultSettings(), s)}
 	if err := a.noted(w, r, event, func(ctx context.Context) error { return onBroker(a.store.Add(ctx, record)) }); err != nil {
 		return err

@@ -36,10 +36,10 @@ func TestANewKeyIsShownOnceWithItsSecret(t *testing.T) {
 func TestAKeyIsShownWithAllItsFields(t *testing.T) {
 	n := newNode(t)
 	n.usage = admin.Usage{Tokens: 250_001, Requests: 7, Errors: 2, LastUsed: n.time().UTC()}
-	id, secret := n.create(`{"name":"bot","description":"d","token_limit":1000000,"rate_limit_tier":"premium","expires_in_days":2,
+	id, secret := n.create(`{"name":"bot","description":"d","pool":"team","token_limit":1000000,"rate_limit_tier":"premium","expires_in_days":2,
 		"allowed_ips":["10.0.0.0/8"],"allowed_origins":["https://a.example"],"allowed_models":["claude-opus-4"],"metadata":{"team":{"a":[1]}}}`)
 	now := n.time().UTC()
-	want := object{"id": id, "name": "bot", "description": "d", "key_prefix": secret[:12], "token_limit": 1e6, "token_used": 250001.0, "tokens_used": 250001.0,
+	want := object{"id": id, "name": "bot", "description": "d", "pool": "team", "key_prefix": secret[:12], "token_limit": 1e6, "token_used": 250001.0, "tokens_used": 250001.0,
 		"token_remaining": 749999.0, "usage_percentage": 25.0, "rate_limit_tier": "premium", "request_count": 7.0, "error_count": 2.0, "is_active": true,
 		"created_at": now.Format(time.RFC3339), "updated_at": now.Format(time.RFC3339), "last_used_at": now.Format(time.RFC3339),
 		"expires_at":  now.Add(48 * time.Hour).Format(time.RFC3339),
@@ -84,6 +84,7 @@ func TestBadBodiesAreRefusedAndNamed(t *testing.T) {
 		{``, ""}, {`{`, ""}, {`null`, ""}, {`[]`, ""}, {`"hunter2"`, ""}, {"{\"name\":\"\xff\"", ""},
 		{`{"name":""}`, "name"}, {`{"name":null}`, "name"}, {`{"name":1}`, "name"}, {`{"name":"  "}`, "name"}, {`{"name":"a\u0000b"}`, "name"},
 		{`{"name":"n","description":["hunter2"]}`, "description"},
+		{`{"name":"n","pool":""}`, "pool"}, {`{"name":"n","pool":"a.b"}`, "pool"}, {`{"name":"n","pool":1}`, "pool"},
 		{`{"name":"n","token_limit":0}`, "token_limit"}, {`{"name":"n","token_limit":-1}`, "token_limit"}, {`{"name":"n","token_limit":1.5}`, "token_limit"},
 		{`{"name":"n","token_limit":"1"}`, "token_limit"}, {`{"name":"n","token_limit":1e30}`, "token_limit"},
 		{`{"name":"n","rate_limit_tier":"hunter2"}`, "rate_limit_tier"}, {`{"name":"n","rate_limit_tier":""}`, "rate_limit_tier"},

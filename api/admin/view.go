@@ -72,6 +72,7 @@ type keyView struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`
 	Description string `json:"description"`
+	Pool        string `json:"pool"`
 	Prefix      string `json:"key_prefix"`
 	numbers
 	CreatedAt      time.Time       `json:"created_at"`
@@ -86,7 +87,7 @@ type keyView struct {
 
 func (a *Admin) viewOf(k key.Record) keyView {
 	v := keyView{
-		ID: k.ID, Name: k.Name, Description: k.Description, Prefix: k.Prefix, numbers: a.numbersOf(k),
+		ID: k.ID, Name: k.Name, Description: k.Description, Pool: k.Pool, Prefix: k.Prefix, numbers: a.numbersOf(k),
 		CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt, ExpiresAt: maybe(k.ExpiresAt), DeletedAt: k.DeletedAt,
 		AllowedIPs: list(k.AllowedIPs), AllowedOrigins: list(k.AllowedOrigins), AllowedModels: list(k.AllowedModels),
 		Metadata: k.Metadata,

@@ -55,22 +55,30 @@ type entry struct {
 
 // New returns the keys of a configuration: secrets in plain text, or sha256: and their
 // hash in hexadecimal form. Only hashes are kept. With required unset, callers without
-// a known key are Local. All belong to the pool.
+// a known key are Local. All belong to the pool; AddPool adds those of others.
 func New(secrets []string, required bool, pool string) (*Keys, error) {
 	k := &Keys{
 		required: required,
 		local:    Identity{ID: Local, Name: Local, Pool: pool},
 		byHash:   make(map[digest]entry, len(secrets)),
 	}
+	return k, k.AddPool(pool, secrets)
+}
+
+// AddPool adds keys of a pool. It is for the time before the keys are used.
+func (k *Keys) AddPool(pool string, secrets []string) error {
 	for i, secret := range secrets {
 		hash, err := hashOf(secret)
 		if err != nil {
-			return nil, fmt.Errorf("API key %d: %w", i+1, err)
+			return fmt.Errorf("API key %d: %w", i+1, err)
+		}
+		if e, known := k.byHash[hash]; known && e.identity.Pool != pool {
+			return fmt.Errorf("API key %d: is in pool %s too", i+1, e.identity.Pool)
 		}
 		id := "k_" + hex.EncodeToString(hash[:5])
 		k.byHash[hash] = entry{hash, Identity{ID: id, Name: id, Pool: pool}}
 	}
-	return k, nil
+	return nil
 }
 
 // With returns these keys and those of the store, which stays the caller's to close.

@@ -73,6 +73,26 @@ func TestIDsAreSafeInSubjects(t *testing.T) {
 	}
 }
 
+func TestAKeyIsOfOnePool(t *testing.T) {
+	keys, err := New([]string{"a"}, true, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.AddPool("team", []string{"b", "c"}); err != nil {
+		t.Fatal(err)
+	}
+	for secret, pool := range map[string]string{"a": "default", "b": "team", "c": "team"} {
+		got, err := keys.Identify(&http.Request{Header: http.Header{"X-Api-Key": {secret}}}, netip.Addr{})
+		if err != nil || got.Pool != pool || got.ID != idOf(secret) {
+			t.Errorf("key %s: %+v, %v; want pool %s", secret, got, err, pool)
+		}
+	}
+	hashed := sha256.Sum256([]byte("a"))
+	if err := keys.AddPool("team", []string{"sha256:" + hex.EncodeToString(hashed[:])}); err == nil {
+		t.Error("a key is in two pools")
+	}
+}
+
 func TestBadConfigurationIsRefusedWithoutRepeatingIt(t *testing.T) {
 	for _, secret := range []string{"", "  ", "sha256:", "sha256:zz", "sha256:abcd", "sha256:" + strings.Repeat("0", 66)} {
 		if _, err := New([]string{"ok", secret}, false, "default"); err == nil || strings.Contains(err.Error(), "abcd") || !strings.Contains(err.Error(), "API key 2") {

@@ -15,7 +15,6 @@ import (
 type Record struct {
 	ID string `json:"id"`
 	Settings
-	Pool      string    `json:"pool"`
 	Prefix    string    `json:"prefix"` // how the secret begins
 	Active    bool      `json:"is_active"`
 	CreatedAt time.Time `json:"created_at"`
@@ -41,10 +40,10 @@ const maxFormer = 8
 
 // Mint returns a new key, which works once a Store has it, and its secret, which is
 // nowhere else.
-func Mint(s Settings, pool string, now time.Time) (Record, string) {
+func Mint(s Settings, now time.Time) (Record, string) {
 	secret, hash := newSecret()
 	now = stamp(now)
-	return Record{ID: newID(), Settings: s, Pool: pool, Prefix: secret[:prefixLength], Active: true,
+	return Record{ID: newID(), Settings: s, Prefix: secret[:prefixLength], Active: true,
 		CreatedAt: now, UpdatedAt: now, Hash: hash}, secret
 }
 

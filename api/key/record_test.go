@@ -55,14 +55,14 @@ func TestSettingsAreChecked(t *testing.T) {
 
 func TestTheLargestRecordFits(t *testing.T) {
 	many := func(text string) []string { return strings.Fields(strings.Repeat(text+" ", maxEntries)) }
-	s := Settings{Name: strings.Repeat("💬", maxName), Description: strings.Repeat("💬", maxDescription), TokenLimit: maxTokenLimit,
+	s := Settings{Name: strings.Repeat("💬", maxName), Description: strings.Repeat("💬", maxDescription), Pool: strings.Repeat("p", 64), TokenLimit: maxTokenLimit,
 		AllowedIPs:     many("2001:0db8:ffff:ffff:ffff:ffff:ffff:ffff/128"),
 		AllowedOrigins: many("https://" + strings.Repeat("a", 240)), AllowedModels: many(strings.Repeat("<", maxEntry)),
 		Metadata: json.RawMessage(`{"a":"` + strings.Repeat("<", maxMetadata-10) + `"}`)}
 	if err := s.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r, _ := Mint(s, "default", time.Now())
+	r, _ := Mint(s, time.Now())
 	for range maxFormer {
 		r.Rotate(time.Now(), time.Hour)
 	}
@@ -75,7 +75,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	s := DefaultSettings()
 	s.Name, s.AllowedIPs, s.Metadata = "n", []string{"::1"}, json.RawMessage(`{"a":1}`)
-	r, _ := Mint(s, "default", time.Now())
+	r, _ := Mint(s, time.Now())
 	r.Rotate(time.Now(), time.Hour)
 	data, _ := json.Marshal(r)
 	f.Add(data)

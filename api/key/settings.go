@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -16,6 +17,7 @@ import (
 type Settings struct {
 	Name           string          `json:"name"`
 	Description    string          `json:"description,omitempty"`
+	Pool           string          `json:"pool"` // whose workers serve the key
 	TokenLimit     int64           `json:"token_limit"`
 	Tier           string          `json:"rate_limit_tier"`
 	ExpiresAt      time.Time       `json:"expires_at,omitzero"`
@@ -26,7 +28,12 @@ type Settings struct {
 }
 
 // DefaultSettings are those of a key of which nothing but its name is said.
-func DefaultSettings() Settings { return Settings{TokenLimit: 1_000_000, Tier: "basic"} }
+func DefaultSettings() Settings {
+	return Settings{Pool: DefaultPool, TokenLimit: 1_000_000, Tier: "basic"}
+}
+
+// DefaultPool is what keys belong to, and workers serve, where nothing else is said.
+const DefaultPool = "default"
 
 // FieldError says which setting is wrong, and why. It does not repeat its value.
 type FieldError struct {
@@ -54,6 +61,7 @@ func (s Settings) Validate() error {
 	}{
 		{"name", checkName(s.Name)},
 		{"description", checkText(s.Description, maxDescription)},
+		{"pool", checkPool(s.Pool)},
 		{"token_limit", checkTokenLimit(s.TokenLimit)},
 		{"allowed_ips", checkNetworks(s.AllowedIPs)},
 		{"allowed_origins", checkEach(s.AllowedOrigins, isOrigin, "an origin like https://chat.example.org")},
@@ -80,6 +88,16 @@ func checkText(text string, longest int) error {
 		return fmt.Errorf("is longer than %d characters", longest)
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return errors.New("holds control characters")
+	}
+	return nil
+}
+
+// poolName is what can stand in a subject of the broker's.
+var poolName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func checkPool(name string) error {
+	if !poolName.MatchString(name) {
+		return errors.New("must be made of letters, digits, - and _, 64 at most")
 	}
 	return nil
 }

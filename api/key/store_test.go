@@ -25,7 +25,7 @@ func mint(t *testing.T, n node, change func(*Settings)) (Record, string) {
 	if change != nil {
 		change(&s)
 	}
-	r, secret := Mint(s, "default", n.clock.Now())
+	r, secret := Mint(s, n.clock.Now())
 	if err := n.Add(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestCallersAreTheKeysThatCanBeUsed(t *testing.T) {
 }
 
 func TestFormerSecretsAreBounded(t *testing.T) {
-	r, _ := Mint(DefaultSettings(), "default", time.Now())
+	r, _ := Mint(DefaultSettings(), time.Now())
 	for range 3 * maxFormer {
 		r.Rotate(time.Now(), time.Hour)
 	}

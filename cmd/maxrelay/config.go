@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"maxrelay/api"
+	"maxrelay/api/key"
 	"maxrelay/api/limit"
 )
 
@@ -55,6 +57,21 @@ type TLSConfig struct {
 type AuthConfig struct {
 	Enabled bool     `koanf:"enabled"`
 	APIKeys []string `koanf:"api_keys" secret:"all" reload:"true"` // as clients send them, or sha256:<hex of the key's hash>
+
+	Pools map[string]PoolConfig `koanf:"pools" reload:"true"` // by name
+}
+
+// keysOf returns the configuration's keys of a pool.
+func (c AuthConfig) keysOf(pool string) []string {
+	if pool == key.DefaultPool {
+		return slices.Concat(c.APIKeys, c.Pools[pool].APIKeys)
+	}
+	return c.Pools[pool].APIKeys
+}
+
+// PoolConfig has the keys that are not of the default pool.
+type PoolConfig struct {
+	APIKeys []string `koanf:"api_keys" secret:"all"`
 }
 
 // AdminConfig says who may manage, and where.

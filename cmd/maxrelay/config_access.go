@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -23,6 +26,32 @@ func (c Config) checkAccess(from origins) (errs []error) {
 	check("trusted_proxies", checkProxies(c.Proxies))
 	check("tls.cert", checkPair(c.TLS.Cert, c.TLS.Key, "tls.key"))
 	check("tls.key", checkPair(c.TLS.Key, c.TLS.Cert, "tls.cert"))
+	return errs
+}
+
+// check looks at the keys of every pool. A key belongs to one of them.
+func (c AuthConfig) check(from origins) (errs []error) {
+	pools := map[string]string{} // of each key, by the name of where it stands
+	list := func(name string, keys []string) {
+		for i, secret := range keys {
+			err := checkAPIKey(secret)
+			if other := cmp.Or(pools[secret], name); err == nil && other != name {
+				err = errors.New("stands in " + other + " too")
+			}
+			if err != nil {
+				errs = append(errs, from.of(name).errorf("key %d %w", i+1, err))
+			}
+			pools[secret] = name
+		}
+	}
+	list("auth.api_keys", c.APIKeys)
+	for _, pool := range slices.Sorted(maps.Keys(c.Pools)) {
+		name := "auth.pools." + pool + ".api_keys"
+		if err := checkPool(pool); err != nil {
+			errs = append(errs, from.of(name).errorf("%q %w", pool, err))
+		}
+		list(name, c.Pools[pool].APIKeys)
+	}
 	return errs
 }
 

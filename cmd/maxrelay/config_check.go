@@ -62,11 +62,7 @@ func (c Config) check(from origins) error {
 	if len(c.Worker.Pools) == 0 {
 		errs = append(errs, from.of("worker.pools").errorf("the worker needs at least one pool"))
 	}
-	for i, secret := range c.Auth.APIKeys {
-		if err := checkAPIKey(secret); err != nil {
-			errs = append(errs, from.of("auth.api_keys").errorf("key %d %w", i+1, err))
-		}
-	}
+	errs = append(errs, c.Auth.check(from)...)
 	errs = append(errs, c.checkAccess(from)...)
 	errs = append(errs, c.checkTiers(from)...)
 	errs = append(errs, c.checkUpstreams(from)...)

@@ -138,7 +138,7 @@ func (r *fileReader) sections(node *yaml.Node, path []string, at origin) {
 func (r *fileReader) value(node *yaml.Node, k configKey, entry string, at origin) {
 	at.hidden = k.isSecret()
 	if k.isList() && node.Kind == yaml.SequenceNode {
-		r.list(node, k, at)
+		r.list(node, k, entry, at)
 		return
 	}
 	text, ok := r.text(node, &at)
@@ -148,7 +148,7 @@ func (r *fileReader) value(node *yaml.Node, k configKey, entry string, at origin
 	r.found.add(newSetting(k, entry, text, at))
 }
 
-func (r *fileReader) list(node *yaml.Node, k configKey, at origin) {
+func (r *fileReader) list(node *yaml.Node, k configKey, entry string, at origin) {
 	var items []string
 	for _, item := range node.Content {
 		text, ok := r.text(item, &at)
@@ -157,7 +157,7 @@ func (r *fileReader) list(node *yaml.Node, k configKey, at origin) {
 		}
 		items = append(items, text)
 	}
-	r.found.add(newListSetting(k, items, at), nil)
+	r.found.add(newListSetting(k, entry, items, at), nil)
 }
 
 // text returns a scalar as it was written, whatever type YAML would make of it, with its variables filled in.

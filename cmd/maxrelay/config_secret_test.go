@@ -20,6 +20,8 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	}{
 		{"a key no header carries", "auth: {api_keys: ['hunter2 x']}", nil, nil},
 		{"a bad hash", "auth: {api_keys: ['sha256:hunter2']}", nil, nil},
+		{"a pool's key that no header carries", "auth: {pools: {team: {api_keys: ['hunter2 x']}}}", nil, nil},
+		{"a key of two pools", "auth: {api_keys: [hunter2], pools: {team: {api_keys: [hunter2]}}}", nil, nil},
 		{"a key by the environment", "", []string{"MAXRELAY_AUTH_API_KEYS=a b hunter2"}, nil},
 		{"a key with keys below it", "auth: {api_keys: {hunter: {hunter2: 1}}}", nil, nil},
 		{"an alias out of a password", "auth: {api_keys: [*hunter2]}", nil, nil},
@@ -56,6 +58,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 func TestPrintedConfigHoldsNoSecret(t *testing.T) {
 	c := mustLoad(t, "", nil,
 		"--set=auth.api_keys=hunter2,sk-hunter2",
+		"--set=auth.pools.team.api_keys=hunter2-team",
 		"--set=worker.cli.env.TOKEN=hunter2",
 		"--set=admin.password=hunter2",
 		"--set=nats.credentials=/hunter2.creds",
@@ -69,7 +72,7 @@ func TestPrintedConfigHoldsNoSecret(t *testing.T) {
 		if strings.Contains(printed, password) {
 			t.Errorf("the secret is printed: %s", printed)
 		}
-		for _, want := range []string{"auth.api_keys", "***", "worker.cli.env.TOKEN", "nats://***@a:1,nats://***@b:2", "upstream.1.api_key", "worker.idle_ttl", "10m0s", "60%"} {
+		for _, want := range []string{"auth.api_keys", "auth.pools.team.api_keys", "***", "worker.cli.env.TOKEN", "nats://***@a:1,nats://***@b:2", "upstream.1.api_key", "worker.idle_ttl", "10m0s", "60%"} {
 			if !strings.Contains(printed, want) {
 				t.Errorf("%s is missing in %s", want, printed)
 			}

@@ -56,7 +56,7 @@ func (s *settings) result() ([]setting, error) { return s.good, errors.Join(s.er
 // newSetting reads text as the key's type. Lists may come as one text with commas.
 func newSetting(k configKey, entry, text string, o origin) (setting, error) {
 	if k.isList() {
-		return newListSetting(k, splitList(text), o), nil
+		return newListSetting(k, entry, splitList(text), o), nil
 	}
 	value, err := parseValue(k, text)
 	if err != nil {
@@ -65,8 +65,8 @@ func newSetting(k configKey, entry, text string, o origin) (setting, error) {
 	return setting{key: k, entry: entry, value: value, origin: o}, nil
 }
 
-func newListSetting(k configKey, items []string, o origin) setting {
-	return setting{key: k, value: items, origin: o}
+func newListSetting(k configKey, entry string, items []string, o origin) setting {
+	return setting{key: k, entry: entry, value: items, origin: o}
 }
 
 // splitList returns no item, not an empty one, for an empty text.

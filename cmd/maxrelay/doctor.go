@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -99,11 +100,28 @@ func (f *findings) examineCLI(ctx context.Context, cfg Config) {
 	}
 	if id.Account.SignedIn() {
 		f.ok("signed in (%s)", id.Account)
+		f.examineAccount(cfg, id.Account)
 	} else {
 		f.bad("not signed in: run `claude` here and log in, or give the worker an API key; see README, \"Terms\"")
 	}
 	f.note("%d turns at a time, at most %d sessions", wc.Slots, wc.Session.MaxSessions)
 	f.examineIsolation(ctx, cfg, wc.Session)
+}
+
+// examineAccount says the rule about personal subscriptions where others may be served by
+// one. Whose keys they are only the operator knows.
+func (f *findings) examineAccount(cfg Config, account session.Account) {
+	if account != session.AccountSubscription || !cfg.Auth.Enabled {
+		return
+	}
+	keys := 0
+	for _, pool := range cfg.Worker.Pools {
+		keys += len(cfg.Auth.keysOf(pool))
+	}
+	f.note("the subscription answers for every API key of pool %s: %d in the configuration, and any made with `maxrelay key create`. "+
+		"A personal subscription is for its owner's own use. If any of these keys is somebody else's, move it to another pool "+
+		"(auth.pools, `maxrelay key update --pool`), or sign this worker in with an API key, Bedrock or Vertex; see README, \"Terms\"",
+		strings.Join(cfg.Worker.Pools, " and "), keys)
 }
 
 func (f *findings) examineIsolation(ctx context.Context, cfg Config, sc session.Config) {

@@ -140,6 +140,7 @@ func pathOf(id string) string { return "/" + url.PathEscape(id) }
 
 func settingFlags(f *pflag.FlagSet) {
 	f.String("description", "", "`text` for people")
+	f.String("pool", "default", "whose workers serve the key: their pool's `name`")
 	f.Int64("token-limit", 0, "`tokens` of its whole life (new keys: 1000000)")
 	f.String("tier", "", "`name` of its request rate (new keys: basic)")
 	f.Int("expires-in-days", 0, "`days` from now")
@@ -152,7 +153,7 @@ func settingFlags(f *pflag.FlagSet) {
 
 // settingNames are the flags that say a key's settings, and what the API calls them.
 var settingNames = map[string]string{
-	"name": "name", "description": "description", "token-limit": "token_limit", "tier": "rate_limit_tier",
+	"name": "name", "description": "description", "pool": "pool", "token-limit": "token_limit", "tier": "rate_limit_tier",
 	"expires-in-days": "expires_in_days", "expires-at": "expires_at", "allowed-ips": "allowed_ips",
 	"allowed-origins": "allowed_origins", "allowed-models": "allowed_models", "metadata": "metadata",
 }

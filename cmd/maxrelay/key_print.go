@@ -17,6 +17,7 @@ type shownKey struct {
 	Secret         string          `json:"api_key"` // of new ones only
 	Name           string          `json:"name"`
 	Description    string          `json:"description"`
+	Pool           string          `json:"pool"`
 	Prefix         string          `json:"key_prefix"`
 	TokenLimit     int64           `json:"token_limit"`
 	TokensUsed     int64           `json:"tokens_used"`
@@ -64,7 +65,7 @@ func showKey(c *cobra.Command, answer []byte) error {
 	}
 	table(c.OutOrStdout(), [][]string{
 		{"id", k.ID}, {"name", k.Name}, {"description", k.Description}, {"secret", k.Prefix + "…"}, {"state", k.state()},
-		{"tier", k.Tier}, {"tokens", fmt.Sprintf("%d of %d", k.TokensUsed, k.TokenLimit)},
+		{"pool", k.Pool}, {"tier", k.Tier}, {"tokens", fmt.Sprintf("%d of %d", k.TokensUsed, k.TokenLimit)},
 		{"requests", fmt.Sprintf("%d, %d failed", k.Requests, k.Errors)},
 		{"created", when(k.CreatedAt, "")}, {"expires", when(k.ExpiresAt, "never")}, {"last used", when(k.LastUsedAt, "never")},
 		{"allowed ips", either(k.AllowedIPs, "all")}, {"allowed origins", either(k.AllowedOrigins, "all")},
@@ -81,9 +82,9 @@ func showList(c *cobra.Command, answer []byte) error {
 	if err := json.Unmarshal(answer, &page); err != nil {
 		return err
 	}
-	rows := [][]string{{"ID", "NAME", "SECRET", "STATE", "TIER", "TOKENS", "LIMIT", "EXPIRES", "LAST USED"}}
+	rows := [][]string{{"ID", "NAME", "SECRET", "STATE", "POOL", "TIER", "TOKENS", "LIMIT", "EXPIRES", "LAST USED"}}
 	for _, k := range page.Items {
-		rows = append(rows, []string{k.ID, k.Name, k.Prefix + "…", k.state(), k.Tier,
+		rows = append(rows, []string{k.ID, k.Name, k.Prefix + "…", k.state(), k.Pool, k.Tier,
 			fmt.Sprint(k.TokensUsed), fmt.Sprint(k.TokenLimit), when(k.ExpiresAt, "never"), when(k.LastUsedAt, "never")})
 	}
 	table(c.OutOrStdout(), rows)

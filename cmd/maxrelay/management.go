@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"maxrelay/api/admin"
 	"maxrelay/api/key"
@@ -52,7 +54,7 @@ func (p *program) adminConfig() (admin.Config, error) {
 	}
 	return admin.Config{
 		Username: p.cfg.Admin.Username, Password: password, Networks: networks,
-		Tiers: func() []string { return p.limits.Tiers() }, Pool: defaultPool,
+		Tiers:      func() []string { return p.limits.Tiers() },
 		ClientAddr: proxies.ClientAddr, Replicas: p.cfg.NATS.Cluster.Replicas,
 	}, nil
 }
@@ -82,9 +84,23 @@ func (p *program) adminPassword() (string, error) {
 
 // clientKeys are all keys that a configuration lets in.
 func (p *program) clientKeys(cfg Config) (*key.Keys, error) {
-	static, err := key.New(cfg.Auth.APIKeys, cfg.Auth.Enabled, defaultPool)
+	static, err := staticKeys(cfg.Auth)
+	if err != nil {
+		return nil, err
+	}
+	return static.With(p.store), nil
+}
+
+// staticKeys are those that the configuration itself has.
+func staticKeys(auth AuthConfig) (*key.Keys, error) {
+	keys, err := key.New(auth.APIKeys, auth.Enabled, key.DefaultPool)
 	if err != nil {
 		return nil, fmt.Errorf("auth.api_keys: %w", err)
 	}
-	return static.With(p.store), nil
+	for _, pool := range slices.Sorted(maps.Keys(auth.Pools)) {
+		if err := keys.AddPool(pool, auth.Pools[pool].APIKeys); err != nil {
+			return nil, fmt.Errorf("auth.pools.%s.api_keys: %w", pool, err)
+		}
+	}
+	return keys, nil
 }

@@ -332,7 +332,7 @@ func (p *program) apiConfig(cfg Config) (api.Config, error) {
 	if err != nil {
 		return api.Config{}, err
 	}
-	return api.Config{Version: version, Keys: keys, Proxies: proxies, Pool: defaultPool, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
+	return api.Config{Version: version, Keys: keys, Proxies: proxies, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
 		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models,
 		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
 }
@@ -402,9 +402,6 @@ func executable(path string) string {
 // usageBytes is what the usage events may take on disk, half of what the broker may;
 // then the oldest go. An event is some 300 bytes.
 const usageBytes = 4 << 30
-
-// defaultPool is whose workers serve every key.
-const defaultPool = "default"
 
 // sessionMemory is what one used CLI process takes: 120–180 MB, Claude Code 2.1.330.
 const sessionMemory = 150 << 20
