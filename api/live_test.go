@@ -36,7 +36,7 @@ func mint(t *testing.T, store *key.Store, change func(*key.Settings)) string {
 	settings.Name = "n"
 	change(&settings)
 	must(t, settings.Validate())
-	record, secret := key.Mint(settings, "default", time.Now())
+	record, secret := key.Mint(settings, time.Now())
 	must(t, store.Add(testContext(t), record))
 	return secret
 }
