@@ -4,34 +4,39 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
+	"time"
 
-	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// question is a request that passed every check.
+// question is a request that passed every check, in whatever API it was asked.
 type question struct {
-	asked  *openai.Request
-	chat   chat.Request
+	model   string // as the client names it
+	stream  bool
+	answers int      // independent ones, 1 or more
+	ignored []string // parameters that were given and are not applied
+	chat    chat.Request
+	write   func(created time.Time) writer // of the answers
+
 	size   int      // bytes of its body
-	digest [32]byte // of its body, when it has an Idempotency-Key
+	digest [32]byte // of what was asked, when it has an Idempotency-Key
 }
 
-// chatCompletions serves POST /v1/chat/completions.
-func (s *Server) chatCompletions(x *exchange, r *http.Request) error {
+// ask serves a question to the model.
+func (s *Server) ask(x *exchange, r *http.Request) error {
 	defer s.letGo(x)
 	q, err := s.question(x, r)
 	if err != nil {
 		return err
 	}
-	if len(q.asked.Ignored) > 0 {
-		x.Header().Set("X-Maxrelay-Ignored", strings.Join(q.asked.Ignored, ", "))
+	if len(q.ignored) > 0 {
+		x.Header().Set("X-Maxrelay-Ignored", strings.Join(q.ignored, ", "))
 	}
 	if r.Header.Get(idempotencyHeader) != "" {
 		return s.once(x, r, q)
@@ -45,37 +50,34 @@ func (s *Server) question(x *exchange, r *http.Request) (*question, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked, err := openai.Decode(body)
+	q, err := x.speaks.read(body)
 	if err != nil {
 		return nil, err
 	}
-	if r.Header.Get("X-Maxrelay-Strict") == "true" && len(asked.Ignored) > 0 {
-		return nil, chat.Invalid(asked.Ignored[0], "is not applied by this server, and x-maxrelay-strict asks to refuse that")
+	if r.Header.Get("X-Maxrelay-Strict") == "true" && len(q.ignored) > 0 {
+		return nil, chat.Invalid(q.ignored[0], "is not applied by this server, and x-maxrelay-strict asks to refuse that")
 	}
-	if err := allowModel(x.identity, asked.Model); err != nil {
+	if err := allowModel(x.identity, q.model); err != nil {
 		return nil, err
 	}
-	model, err := s.resolve(asked.Model)
-	if err != nil {
+	if q.chat.Model, err = s.resolve(q.model); err != nil {
 		return nil, err
 	}
-	messages, err := chat.Canonical(asked.Messages)
-	if err != nil {
-		return nil, err
-	}
-	q := &question{asked: asked, size: len(body), chat: chat.Request{
-		Tenant:     chat.Tenant{Key: x.identity.ID, User: asked.User, Pool: x.identity.Pool},
-		Model:      model,
-		System:     asked.System,
-		Messages:   messages,
-		Tools:      asked.Tools,
-		ToolChoice: asked.ToolChoice,
-		Params:     asked.Params,
-	}}
+	q.chat.Tenant.Key, q.chat.Tenant.Pool = x.identity.ID, x.identity.Pool
+	q.size = len(body)
 	if r.Header.Get(idempotencyHeader) != "" {
-		q.digest = sha256.Sum256(body)
+		q.digest = digest(x.route, body)
 	}
 	return q, nil
+}
+
+// digest stands for what was asked, and in which API.
+func digest(route string, body []byte) (sum [32]byte) {
+	h := sha256.New()
+	io.WriteString(h, route)
+	h.Write(body)
+	h.Sum(sum[:0])
+	return sum
 }
 
 // job returns the question as the queue takes it. Its id is a secret between the owner
@@ -90,7 +92,7 @@ func (p *reply) job(index int) queue.Job {
 		Pool:      p.x.identity.Pool,
 		Model:     p.q.chat.Model,
 		Body:      p.body,
-		Streaming: p.q.asked.Stream,
+		Streaming: p.q.stream,
 		Deadline:  p.x.start.Add(p.server.cfg.TurnTimeout),
 	}
 	if index == 0 {
@@ -117,23 +119,16 @@ func prefixes(r *chat.Request) []queue.Key {
 // whole answers at once. Nothing was shown before, so a job may move at any time and
 // its answer starts over.
 func (s *Server) whole(ctx context.Context, p *reply) {
-	choices := make([]openai.Choice, len(p.turns))
+	w := p.q.write(p.x.start)
 	all, ctx := errgroup.WithContext(ctx)
-	for i, t := range p.turns {
-		all.Go(func() (err error) {
-			choices[i], err = t.choice(ctx)
-			return err
-		})
+	for _, t := range p.turns {
+		all.Go(func() error { return t.complete(ctx, w) })
 	}
 	if err := all.Wait(); err != nil {
 		p.fail(err)
 		return
 	}
-	body, err := json.Marshal(openai.NewCompletion(p.head(), choices, p.usage()))
-	if err != nil {
-		p.fail(err)
-		return
-	}
+	body := w.End(nil, p.usage()...)
 	p.see(p.turns[0])
 	p.headers(p.x.Header())
 	p.closed = true
@@ -142,40 +137,39 @@ func (s *Server) whole(ctx context.Context, p *reply) {
 	p.x.body(http.StatusOK, body)
 }
 
-// choice gathers the answer. One that does not have the format that was asked for is
+// complete gathers the answer. One that does not have the format that was asked for is
 // made once more.
-func (t *turn) choice(ctx context.Context) (openai.Choice, error) {
+func (t *turn) complete(ctx context.Context, w writer) error {
 	for again := false; ; again = true {
-		answer, err := t.gather(ctx)
-		if err != nil {
-			return openai.Choice{}, err
+		if err := t.gather(ctx, w); err != nil {
+			return err
 		}
-		choice, err := answer.Choice(t.index)
+		_, err := w.Finish(nil, t.index)
 		if err == nil || again {
-			return choice, err
+			return err
 		}
+		w.Restart(t.index)
 		if err := t.anew(ctx); err != nil {
-			return openai.Choice{}, err
+			return err
 		}
 	}
 }
 
-func (t *turn) gather(ctx context.Context) (*openai.Answer, error) {
-	answer := openai.NewAnswer(t.reply.q.asked)
+func (t *turn) gather(ctx context.Context, w writer) error {
 	for !t.ended() {
 		step, err := t.next(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if step.moved {
-			answer = openai.NewAnswer(t.reply.q.asked)
+			w.Restart(t.index)
 		}
 		for _, e := range step.events {
-			answer.Add(e)
+			w.Append(nil, t.index, e)
 		}
 	}
 	if t.outcome.Error != nil {
-		return nil, t.outcome.Error
+		return t.outcome.Error
 	}
-	return answer, nil
+	return nil
 }

@@ -244,7 +244,7 @@ func TestLargeBodiesShareABudget(t *testing.T) {
 }
 
 func TestUsageOfFailedAttemptsIsSummed(t *testing.T) {
-	reply := &reply{server: bare(t, Config{}), x: &exchange{start: time.Now(), status: 200}, q: &question{asked: new(openai.Request)}, closed: true}
+	reply := &reply{server: bare(t, Config{}), x: &exchange{start: time.Now(), status: 200}, q: &question{}, closed: true}
 	turn := &turn{reply: reply}
 	reply.turns = append(reply.turns, turn)
 	turn.grant(queue.Batch{Attempt: 1})

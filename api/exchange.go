@@ -28,6 +28,7 @@ type exchange struct {
 	start    time.Time
 	asked    time.Time // the same by the clock whose days are counted
 	route    string    // the template, never the path
+	speaks   *dialect
 	identity key.Identity
 
 	status   int // 0 until the header went out
@@ -55,6 +56,7 @@ func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 		id:             "req_" + rand.Text(),
 		start:          time.Now(),
 		asked:          s.cfg.Now(),
+		speaks:         dialectOf(r),
 	}
 	x.label = x.id
 	if sent := r.Header.Get("X-Request-Id"); saneLabel.MatchString(sent) {
@@ -100,6 +102,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			_ = x.control.SetReadDeadline(time.Now().Add(s.cfg.BodyIdle))
 		}
 		x.Header().Set("X-Request-Id", x.label)
+		if x.speaks.id != "" {
+			x.Header().Set(x.speaks.id, x.label)
+		}
 		defer s.noteEnd(x, r.Method)
 		defer s.catch(x)
 		next.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))

@@ -11,7 +11,6 @@ import (
 	"github.com/gorilla/mux"
 
 	"maxrelay/api/failure"
-	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 )
@@ -77,7 +76,7 @@ func (x *exchange) failStream(err error) failure.Failure {
 
 // failureOf translates an error and notes its code.
 func (x *exchange) failureOf(err error) failure.Failure {
-	f := openai.FailureOf(told(err))
+	f := x.speaks.fail(told(err), x.label)
 	x.code = f.Code
 	return f
 }
@@ -86,7 +85,13 @@ func (s *Server) notFound(_ *exchange, r *http.Request) error {
 	if isManagement(r) {
 		return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: management is POST /admin/login, /admin/api-keys and GET /admin/audit"}
 	}
-	return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: see POST /v1/chat/completions, GET /v1/models and GET /health"}
+	return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: see POST /v1/chat/completions, POST /v1/messages, GET /v1/models and GET /health"}
+}
+
+// noCount refuses to count tokens: only the Messages API counts as its models do, and a
+// client would take the number of another tokenizer for one of theirs.
+func noCount(*exchange, *http.Request) error {
+	return &chat.Error{Code: chat.CodeNotFound, Message: "tokens are counted by Anthropic's API only, and this server has no key to it: the usage of an answer tells what its request took"}
 }
 
 func wrongMethod(routes *mux.Router, x *exchange, r *http.Request) error {

@@ -74,8 +74,10 @@ func histogram(name, help string) prometheus.Histogram {
 }
 
 func (m *meters) prepare(models map[string]string) {
-	m.requests.WithLabelValues("POST", chatRoute, "200")
-	m.duration.WithLabelValues("POST", chatRoute)
+	for _, route := range []string{chatRoute, messagesRoute} {
+		m.requests.WithLabelValues("POST", route, "200")
+		m.duration.WithLabelValues("POST", route)
+	}
 	m.outcomes.WithLabelValues(outcomeOK)
 	for code := range upstreamCodes {
 		m.outcomes.WithLabelValues(string(code))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"maxrelay/api/anthropic"
 	"maxrelay/api/key"
 	"maxrelay/api/openai"
 	"maxrelay/queue"
@@ -96,7 +97,7 @@ func (s *Server) modelIDs(who key.Identity) []string {
 func (s *Server) listModels(x *exchange, r *http.Request) error {
 	ids := s.modelIDs(x.identity)
 	if r.Header.Get("Anthropic-Version") != "" {
-		return x.json(http.StatusOK, openai.NewAnthropicModelList(ids, s.started))
+		return x.json(http.StatusOK, anthropic.NewModelList(ids, s.started))
 	}
 	return x.json(http.StatusOK, openai.NewModelList(ids, s.started))
 }
@@ -110,7 +111,7 @@ func (s *Server) getModel(x *exchange, r *http.Request) error {
 		return modelNotFound()
 	}
 	if r.Header.Get("Anthropic-Version") != "" {
-		return x.json(http.StatusOK, openai.NewAnthropicModel(id, s.started))
+		return x.json(http.StatusOK, anthropic.NewModel(id, s.started))
 	}
 	return x.json(http.StatusOK, openai.NewModel(id, s.started))
 }

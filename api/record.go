@@ -45,7 +45,7 @@ func (s *Server) record(ctx context.Context, e stats.Event) {
 func (p *reply) event(status int) stats.Event {
 	e := stats.Event{
 		ID: p.x.id, Time: p.x.asked.UTC(), KeyID: p.x.identity.ID, Method: p.method, Path: p.x.route,
-		Model: p.q.asked.Model, Stream: p.q.asked.Stream,
+		Model: p.q.model, Stream: p.q.stream,
 		Status: status, ErrorCode: p.x.code, DurationMS: time.Since(p.x.start).Milliseconds(),
 		RequestBytes: int64(p.q.size), ResponseBytes: p.x.sent,
 	}

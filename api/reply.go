@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 	"maxrelay/api/failure"
 	"maxrelay/api/limit"
-	"maxrelay/api/openai"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 )
@@ -75,7 +73,7 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 		p.pumps.Wait()
 	}
 	defer p.halt()
-	if q.asked.Stream {
+	if q.stream {
 		s.stream(ctx, p)
 	} else {
 		s.whole(ctx, p)
@@ -85,7 +83,7 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 // admit reserves the prompt and the answer once for each answer that is asked for.
 func (p *reply) admit(ctx context.Context) (err error) {
 	p.input = p.q.chat.EstimatePrompt()
-	answers, most := int64(p.answers()), int64(p.q.chat.Params.MaxTokens)
+	answers, most := int64(p.q.answers), int64(p.q.chat.Params.MaxTokens)
 	input := answers * int64(p.input)
 	p.ticket, err = p.server.admit(ctx, p.x, limit.Ask{Input: input, MaxTokens: answers * cmp.Or(most, limit.DefaultAnswer)})
 	if err != nil {
@@ -95,14 +93,12 @@ func (p *reply) admit(ctx context.Context) (err error) {
 	return nil
 }
 
-func (p *reply) answers() int { return max(1, p.q.asked.N) }
-
 // submit gives the queue one job for each answer.
 func (p *reply) submit(ctx context.Context) (err error) {
 	if p.body, err = chat.EncodeRequest(&p.q.chat); err != nil {
 		return err
 	}
-	for i := range p.answers() {
+	for i := range p.q.answers {
 		t := &turn{reply: p, index: i, resume: make(chan struct{}), drawn: int64(p.input)}
 		p.turns = append(p.turns, t)
 		if err := t.submit(ctx); err != nil {
@@ -177,23 +173,13 @@ func (p *reply) goOn(ctx context.Context, t *turn) {
 	}
 }
 
-// head is what the answer's parts have in common.
-func (p *reply) head() openai.Head {
-	return openai.Head{
-		ID:          "chatcmpl-" + rand.Text(),
-		Created:     p.x.start.Unix(),
-		Model:       p.q.asked.Model,
-		Fingerprint: "fp_maxrelay",
-	}
-}
-
-// usage is what the client is told of the cost.
-func (p *reply) usage() openai.Usage {
+// usage is what the client is told of the cost of each answer.
+func (p *reply) usage() []chat.Usage {
 	all := make([]chat.Usage, len(p.turns))
 	for i, t := range p.turns {
 		all[i] = t.usage()
 	}
-	return openai.UsageOf(all...)
+	return all
 }
 
 // headers tells how the first answer was come by, as far as that is known.

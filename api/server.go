@@ -67,8 +67,9 @@ func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.
 }
 
 const (
-	healthRoute = "/health"
-	chatRoute   = "/v1/chat/completions"
+	healthRoute   = "/health"
+	chatRoute     = "/v1/chat/completions"
+	messagesRoute = "/v1/messages"
 )
 
 // clientRoutes is all there is. A path that is not here is answered with 404, a method
@@ -82,7 +83,9 @@ func (s *Server) clientRoutes() *mux.Router {
 	}
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
-	r.Handle(chatRoute, s.serve(s.authenticated(s.chatCompletions))).Methods(http.MethodPost)
+	r.Handle(chatRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
+	r.Handle(messagesRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
+	r.Handle(messagesRoute+"/count_tokens", s.serve(s.authenticated(noCount))).Methods(http.MethodPost)
 	if s.cfg.AdminApart {
 		return r
 	}

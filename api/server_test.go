@@ -294,7 +294,7 @@ func TestErrorsOfTheQueueAreTold(t *testing.T) {
 		{queue.ErrResting{RetryAfter: time.Hour}, "usage_limit_reached"}, {queue.ErrResting{}, "account_unavailable"},
 		{queue.ErrWorkerLost, "worker_failed"}, {queue.ErrSlowClient, "cancelled"}, {queue.ErrCancelled, "cancelled"}, {workerFailed(io.ErrUnexpectedEOF), "worker_failed"}, {errors.New("x"), "internal_error"},
 	} {
-		if got := new(exchange).failureOf(tc.err).Code; got != tc.want {
+		if got := (&exchange{speaks: openAI}).failureOf(tc.err).Code; got != tc.want {
 			t.Errorf("%v: %s, want %s", tc.err, got, tc.want)
 		}
 	}

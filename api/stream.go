@@ -6,22 +6,18 @@ import (
 	"net/http"
 	"time"
 
-	"maxrelay/api/openai"
 	"maxrelay/session/chat"
 )
 
 // errSilence ends a wait after which a stream shows that it is alive.
 var errSilence = errors.New("nothing to send")
 
-// comment is a line that clients of server-sent events skip.
-const comment = ": waiting for the model\n\n"
-
 // stream answers as server-sent events. What is ready is written at once and flushed
 // once, then the next is waited for. The status goes out with the first chunk or after
 // the first silence; until then a failure still has a status of its own.
 func (s *Server) stream(ctx context.Context, p *reply) {
 	p.pump(ctx)
-	enc := openai.NewStream(p.head(), p.q.asked)
+	w := p.q.write(p.x.start)
 	var buf []byte
 	wrote := time.Now()
 	for left := len(p.turns); left > 0; {
@@ -29,9 +25,9 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 		err := a.err
 		switch buf = buf[:0]; {
 		case errors.Is(err, errSilence):
-			buf, err = append(buf, comment...), nil
+			buf, err = append(buf, p.x.speaks.beat...), nil
 		case err == nil:
-			buf, err = p.take(buf, enc.Choice(a.turn.index), a)
+			buf, err = p.take(buf, w, a)
 		}
 		if err == nil && a.turn != nil && a.turn.ended() {
 			left--
@@ -51,20 +47,20 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 		}
 	}
 	p.closed = true
-	buf = enc.Finish(buf[:0], p.usage())
+	buf = w.End(buf[:0], p.usage()...)
 	p.book(ctx, http.StatusOK, len(buf))
 	p.write(buf)
 }
 
 // take appends what arrived of one answer. With an error, what it appended is still to
 // be sent before it.
-func (p *reply) take(buf []byte, enc *openai.ChoiceStream, a arrival) ([]byte, error) {
+func (p *reply) take(buf []byte, w writer, a arrival) ([]byte, error) {
 	p.see(a.turn)
-	if a.step.moved && enc.Begun() {
+	if a.step.moved && !w.Restart(a.turn.index) {
 		return buf, &chat.Error{Code: chat.CodeWorkerFailed, Message: "the worker that answered was lost: send the request again"}
 	}
 	for _, e := range a.step.events {
-		buf = enc.Append(buf, e)
+		buf = w.Append(buf, a.turn.index, e)
 	}
 	if !a.turn.ended() {
 		return buf, nil
@@ -72,7 +68,7 @@ func (p *reply) take(buf []byte, enc *openai.ChoiceStream, a arrival) ([]byte, e
 	if err := a.turn.outcome.Error; err != nil {
 		return buf, err
 	}
-	return enc.Finish(buf)
+	return w.Finish(buf, a.turn.index)
 }
 
 // write sends frames and reports whether the client took them.

@@ -14,9 +14,9 @@ type Head struct {
 	Model string // as the client asked for it
 }
 
-// Message is an answer in one piece. What is always null here belongs to tools and
+// message is an answer in one piece. What is always null here belongs to tools and
 // options of Anthropic's that are not supported.
-type Message struct {
+type message struct {
 	ID           string    `json:"id"`
 	Type         string    `json:"type"` // message
 	Role         string    `json:"role"` // assistant
@@ -27,39 +27,39 @@ type Message struct {
 	StopDetails  *struct{} `json:"stop_details"`  // always null
 	Container    *struct{} `json:"container"`     // always null
 	Diagnostics  *struct{} `json:"diagnostics"`   // always null
-	Usage        Usage     `json:"usage"`
+	Usage        usage     `json:"usage"`
 }
 
-func newMessage(h Head, u chat.Usage) Message {
-	return Message{ID: h.ID, Type: "message", Role: "assistant", Model: h.Model, Content: []any{}, Usage: newUsage(u)}
+func newMessage(h Head, u chat.Usage) message {
+	return message{ID: h.ID, Type: "message", Role: "assistant", Model: h.Model, Content: []any{}, Usage: newUsage(u)}
 }
 
-// Usage has the upstream's counts. Input, cache reads and cache writes are disjoint.
-type Usage struct {
+// usage has the upstream's counts. Input, cache reads and cache writes are disjoint.
+type usage struct {
 	InputTokens      int       `json:"input_tokens"`
 	CacheWriteTokens int       `json:"cache_creation_input_tokens"`
 	CacheReadTokens  int       `json:"cache_read_input_tokens"`
 	CacheWrites      *struct{} `json:"cache_creation"` // by lifetime; always null
 	OutputTokens     int       `json:"output_tokens"`
-	Details          *Details  `json:"output_tokens_details"` // null where the upstream does not tell
+	Details          *details  `json:"output_tokens_details"` // null where the upstream does not tell
 	ServerToolUse    *struct{} `json:"server_tool_use"`       // always null
 	ServiceTier      *struct{} `json:"service_tier"`          // always null
 	InferenceGeo     *struct{} `json:"inference_geo"`         // always null
 	Speed            *struct{} `json:"speed"`                 // always null
 }
 
-// Details tells a part of the output.
-type Details struct {
+// details tells a part of the output.
+type details struct {
 	ThinkingTokens int `json:"thinking_tokens"`
 }
 
-func newUsage(u chat.Usage) Usage {
-	out := Usage{
+func newUsage(u chat.Usage) usage {
+	out := usage{
 		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens,
 		CacheReadTokens: u.CacheReadTokens, CacheWriteTokens: u.CacheWriteTokens,
 	}
 	if u.ThinkingTokens > 0 {
-		out.Details = &Details{u.ThinkingTokens}
+		out.Details = &details{u.ThinkingTokens}
 	}
 	return out
 }
@@ -116,68 +116,12 @@ func (e ending) words() (reason, sequence *string) {
 	return &word, sequence
 }
 
-// Answer gathers the events of a turn for a client that does not stream. An answer whose
-// job moved starts over with a new one.
-type Answer struct {
-	form
-	blocks []*block
-	end    ending
-}
-
 // block is a block that is being told.
 type block struct {
 	kind      chat.BlockType
 	text      strings.Builder // or what was thought
 	signature string
 	call      tool.Call
-}
-
-// NewAnswer returns the answer to r.
-func NewAnswer(r *Request) *Answer { return &Answer{form: r.form} }
-
-// Add takes the turn's next event.
-func (a *Answer) Add(e chat.Event) {
-	switch e.Type {
-	case chat.EventBlockStart:
-		a.start(e.Block)
-	case chat.EventBlockDelta:
-		if n := len(a.blocks); n > 0 {
-			a.tell(a.blocks[n-1], e)
-		}
-	case chat.EventMessageDelta:
-		a.end.note(e)
-	}
-}
-
-func (a *Answer) start(b *chat.Block) {
-	if b == nil {
-		return
-	}
-	begun := &block{kind: b.Type}
-	begun.text.WriteString(b.Text)
-	if tool.IsCall(b) {
-		begun.call = a.wrapped.Begin(b)
-	}
-	a.blocks = append(a.blocks, begun)
-}
-
-func (a *Answer) tell(b *block, e chat.Event) {
-	b.text.WriteString(e.Text)
-	if !a.silent {
-		b.text.WriteString(e.Thinking)
-	}
-	b.signature += e.Signature
-	b.call.Tell(e.PartialJSON)
-}
-
-// Message returns the finished answer.
-func (a *Answer) Message(h Head, u chat.Usage) Message {
-	m := newMessage(h, u)
-	for _, b := range a.blocks {
-		m.Content = append(m.Content, b.content())
-	}
-	m.StopReason, m.StopSequence = a.end.words()
-	return m
 }
 
 // content returns the block as it is written. A call whose arguments were cut off has

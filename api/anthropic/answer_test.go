@@ -60,14 +60,11 @@ func called(index int, name string, pieces ...string) []chat.Event {
 // whole is the answer in one piece, checked to be of the API's form.
 func whole(t *testing.T, r *Request, events []chat.Event) string {
 	t.Helper()
-	a := NewAnswer(r)
+	w := NewWhole(head, r)
 	for _, e := range events {
-		a.Add(e)
+		w.Append(nil, 0, e)
 	}
-	out, err := json.Marshal(a.Message(head, counts))
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := w.End(nil, counts)
 	messagestest.Validate(t, messagestest.Message, out)
 	return string(out)
 }
@@ -78,7 +75,7 @@ func streamed(t *testing.T, r *Request, events []chat.Event) string {
 	s := NewStream(head, r)
 	var out []byte
 	for _, e := range events {
-		out = s.Append(out, e)
+		out = s.Append(out, 0, e)
 	}
 	out = s.End(out, counts)
 	messagestest.Stream(t, out)
@@ -241,19 +238,19 @@ func TestStreamIsWrittenEventByEvent(t *testing.T) {
 func TestNothingIsShownBeforeTheFirstContent(t *testing.T) {
 	s := NewStream(head, &Request{})
 	for _, e := range begun(said(0)) {
-		if out := s.Append(nil, e); len(out) > 0 {
+		if out := s.Append(nil, 0, e); len(out) > 0 {
 			t.Errorf("%s wrote %s", e.Type, out)
 		}
 	}
-	if !s.Restart() {
+	if !s.Restart(0) {
 		t.Error("an attempt that nothing was shown of is not forgotten")
 	}
 	var out []byte
 	for _, e := range begun(said(0, "a")) {
-		out = s.Append(out, e)
+		out = s.Append(out, 0, e)
 	}
 	messagestest.Stream(t, s.End(out, counts))
-	if s.Restart() {
+	if s.Restart(0) {
 		t.Error("an attempt is forgotten that was shown")
 	}
 }
@@ -283,6 +280,6 @@ func BenchmarkStreamDelta(b *testing.B) {
 	e := chat.Event{Type: chat.EventBlockDelta, Text: "some words"}
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = s.Append(buf[:0], e)
+		buf = s.Append(buf[:0], 0, e)
 	}
 }

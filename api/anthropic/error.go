@@ -29,6 +29,7 @@ var failures = failure.Table{
 	chat.CodeQuota:           {Status: http.StatusTooManyRequests, Kind: "rate_limit_error", May: true, Final: true},
 	chat.CodeQueueFull:       {Status: statusOverloaded, Kind: "overloaded_error", Heals: time.Second},
 	chat.CodeNoWorker:        {Status: statusOverloaded, Kind: "overloaded_error", Heals: 5 * time.Second},
+	chat.CodeNotReady:        {Status: statusOverloaded, Kind: "overloaded_error", Heals: 2 * time.Second},
 	chat.CodeKeyElsewhere:    {Status: statusOverloaded, Kind: "overloaded_error", Heals: 5 * time.Second},
 	chat.CodeOverloaded:      {Status: statusOverloaded, Kind: "overloaded_error", Heals: 10 * time.Second},
 	chat.CodeUpstream:        {Status: http.StatusBadGateway, Kind: "api_error"},
@@ -52,22 +53,30 @@ func FailureOf(err error, request string) failure.Failure {
 // 2.1.330 does it by itself then.
 const tooLong = "prompt is too long: "
 
+// errorCodes are for the SDKs, by the field at fault: theirs send the whole conversation
+// when they are told that the server keeps none (Node 1.12.0).
+var errorCodes = map[string]string{"thread": "thread_unsupported_request"}
+
 func envelope(c failure.Case, e *chat.Error, request string) []byte {
 	type detail struct {
-		Type    string `json:"type"`
-		Message string `json:"message"`
+		Type    string            `json:"type"`
+		Message string            `json:"message"`
+		Details map[string]string `json:"details,omitempty"`
 	}
-	message := e.Message
+	d := detail{Type: c.Kind, Message: e.Message}
 	switch {
 	case e.Param != "":
-		message = e.Param + ": " + message
+		d.Message = e.Param + ": " + e.Message
 	case e.Code == chat.CodeContextLength:
-		message = tooLong + message
+		d.Message = tooLong + e.Message
+	}
+	if code, ok := errorCodes[e.Param]; ok {
+		d.Details = map[string]string{"error_code": code}
 	}
 	body, _ := json.Marshal(struct { // strings only
 		Type    string `json:"type"`
 		Error   detail `json:"error"`
 		Request string `json:"request_id"`
-	}{"error", detail{c.Kind, message}, request})
+	}{"error", d, request})
 	return body
 }

@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,15 @@ func TestErrorsNameTheField(t *testing.T) {
 	f := FailureOf(chat.Invalid("messages[0].content", "is empty"), "req_1")
 	if want := `{"type":"error","error":{"type":"invalid_request_error","message":"messages[0].content: is empty"},"request_id":"req_1"}`; string(f.Body) != want {
 		t.Errorf("got %s", f.Body)
+	}
+}
+
+func TestAThreadIsRefusedAsTheSDKsExpect(t *testing.T) {
+	_, err := Decode([]byte(`{` + hello + `,"thread":{"type":"create"}}`))
+	f := FailureOf(err, "req_1")
+	messagestest.Validate(t, messagestest.Error, f.Body)
+	if want := `"details":{"error_code":"thread_unsupported_request"}}`; f.Status != 400 || !strings.Contains(string(f.Body), want) {
+		t.Errorf("got %d %s", f.Status, f.Body)
 	}
 }
 

@@ -31,7 +31,7 @@ type Stream struct {
 func NewStream(h Head, r *Request) *Stream { return &Stream{form: r.form, head: h} }
 
 // Restart forgets an attempt that nothing was shown of. It reports false when something was.
-func (s *Stream) Restart() bool {
+func (s *Stream) Restart(int) bool {
 	if !s.begun {
 		*s = Stream{form: s.form, head: s.head}
 	}
@@ -39,7 +39,7 @@ func (s *Stream) Restart() bool {
 }
 
 // Append appends the events for the turn's next one.
-func (s *Stream) Append(dst []byte, e chat.Event) []byte {
+func (s *Stream) Append(dst []byte, _ int, e chat.Event) []byte {
 	if s.begun {
 		return s.write(dst, e)
 	}
@@ -50,9 +50,12 @@ func (s *Stream) Append(dst []byte, e chat.Event) []byte {
 	return s.show(dst)
 }
 
+// Finish has nothing to say: the upstream itself holds an answer to its format.
+func (s *Stream) Finish(dst []byte, _ int) ([]byte, error) { return dst, nil }
+
 // End appends the last events. It is apart from the turn's own because a turn has
 // succeeded only when the worker says so, and only then its counts are final.
-func (s *Stream) End(dst []byte, u chat.Usage) []byte {
+func (s *Stream) End(dst []byte, answers ...chat.Usage) []byte {
 	if !s.begun {
 		if len(s.held) == 0 {
 			s.held = s.start(s.held, chat.Usage{})
@@ -66,7 +69,7 @@ func (s *Stream) End(dst []byte, u chat.Usage) []byte {
 		Type  string     `json:"type"`
 		Delta delta      `json:"delta"`
 		Usage deltaUsage `json:"usage"`
-	}{"message_delta", s.end.delta(), newDeltaUsage(u)})
+	}{"message_delta", s.end.delta(), newDeltaUsage(answers[0])})
 	return append(dst, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"...)
 }
 
@@ -99,7 +102,7 @@ func (s *Stream) write(dst []byte, e chat.Event) []byte {
 func (s *Stream) start(dst []byte, u chat.Usage) []byte {
 	return appendEvent(dst, "message_start", struct {
 		Type    string  `json:"type"`
-		Message Message `json:"message"`
+		Message message `json:"message"`
 	}{"message_start", newMessage(s.head, u)})
 }
 
@@ -107,14 +110,8 @@ func (s *Stream) startBlock(dst []byte, b *chat.Block) []byte {
 	if b == nil {
 		return dst
 	}
-	begun := block{kind: b.Type}
-	begun.text.WriteString(b.Text)
-	s.call = tool.Call{}
-	if tool.IsCall(b) {
-		s.call = s.wrapped.Begin(b)
-		begun.call = s.call
-	}
-	s.open = true
+	begun := s.begin(b)
+	s.open, s.call = true, begun.call
 	s.next++
 	return appendEvent(dst, "content_block_start", struct {
 		Type    string `json:"type"`
@@ -177,7 +174,7 @@ type deltaUsage struct {
 	CacheWriteTokens int       `json:"cache_creation_input_tokens"`
 	CacheReadTokens  int       `json:"cache_read_input_tokens"`
 	OutputTokens     int       `json:"output_tokens"`
-	Details          *Details  `json:"output_tokens_details"`
+	Details          *details  `json:"output_tokens_details"`
 	ServerToolUse    *struct{} `json:"server_tool_use"` // always null
 }
 

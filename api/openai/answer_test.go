@@ -38,13 +38,13 @@ func stream(t *testing.T, r *Request, events []chat.Event) string {
 	s := NewStream(head, r)
 	var out []byte
 	for _, e := range events {
-		out = s.Choice(0).Append(out, e)
+		out = s.Append(out, 0, e)
 	}
-	out, err := s.Choice(0).Finish(out)
+	out, err := s.Finish(out, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out = s.Finish(out, UsageOf(counts))
+	out = s.End(out, counts)
 	openaitest.Stream(t, out)
 	return string(out)
 }
@@ -52,14 +52,14 @@ func stream(t *testing.T, r *Request, events []chat.Event) string {
 // complete is the response of one answer in one piece, likewise checked.
 func complete(t *testing.T, r *Request, events []chat.Event) string {
 	t.Helper()
-	choice, err := gather(r, events).Choice(0)
-	if err != nil {
+	w := NewWhole(head, r)
+	for _, e := range events {
+		w.Append(nil, 0, e)
+	}
+	if _, err := w.Finish(nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	out, err := json.Marshal(NewCompletion(head, []Choice{choice}, UsageOf(counts)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := w.End(nil, counts)
 	openaitest.Validate(t, openaitest.Completion, out)
 	return string(out)
 }
@@ -110,8 +110,8 @@ func TestStreamOfASilentAnswerHasRoleAndFinish(t *testing.T) {
 func TestStreamChunksAreJSON(t *testing.T) {
 	odd := Head{ID: "a\"b", Model: "m\u2028\\<&>", Fingerprint: "\x01"}
 	s := NewStream(odd, &Request{IncludeUsage: true})
-	out := s.Choice(0).Append(nil, chat.Event{Type: chat.EventBlockDelta, Text: "\x00\xff</script>", Thinking: "\u2029"})
-	out = s.Finish(out, UsageOf(counts))
+	out := s.Append(nil, 0, chat.Event{Type: chat.EventBlockDelta, Text: "\x00\xff</script>", Thinking: "\u2029"})
+	out = s.End(out, counts)
 	for line := range bytes.SplitSeq(bytes.TrimSpace(out), []byte("\n\n")) {
 		line = bytes.TrimPrefix(line, []byte("data: "))
 		var chunk struct{ ID, Model string }
@@ -144,11 +144,11 @@ func TestFinishReasons(t *testing.T) {
 }
 
 func BenchmarkStreamChunk(b *testing.B) {
-	s := NewStream(head, &Request{IncludeUsage: true}).Choice(0)
+	s := NewStream(head, &Request{IncludeUsage: true})
 	e := chat.Event{Type: chat.EventBlockDelta, Index: 1, Text: " a token or \"two\"\n"}
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = s.Append(buf[:0], e)
+		buf = s.Append(buf[:0], 0, e)
 	}
 }

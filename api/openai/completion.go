@@ -1,6 +1,9 @@
 package openai
 
-import "maxrelay/session/chat"
+import (
+	"encoding/json"
+	"maxrelay/session/chat"
+)
 
 // Head is what an answer and all chunks of a stream have in common.
 type Head struct {
@@ -21,12 +24,52 @@ type Completion struct {
 	SystemFingerprint string   `json:"system_fingerprint"`
 }
 
-// NewCompletion returns the response of all answers to a request.
-func NewCompletion(h Head, choices []Choice, u Usage) Completion {
-	return Completion{
-		ID: h.ID, Object: "chat.completion", Created: h.Created, Model: h.Model, SystemFingerprint: h.Fingerprint,
-		Choices: choices, Usage: u,
+// Whole gathers the answers to one request for a client that does not stream. Answers
+// with different indices may be gathered at the same time.
+type Whole struct {
+	head    Head
+	request *Request
+	answers []*Answer
+	choices []Choice
+}
+
+// NewWhole returns what gathers the answers to r.
+func NewWhole(h Head, r *Request) *Whole {
+	n := max(1, r.N)
+	w := &Whole{h, r, make([]*Answer, n), make([]Choice, n)}
+	for i := range w.answers {
+		w.Restart(i)
 	}
+	return w
+}
+
+// Append takes the next event of the answer with that index, of which nothing is sent
+// before the end.
+func (w *Whole) Append(dst []byte, answer int, e chat.Event) []byte {
+	w.answers[answer].Add(e)
+	return dst
+}
+
+// Restart forgets what an answer has said.
+func (w *Whole) Restart(answer int) bool {
+	w.answers[answer] = NewAnswer(w.request)
+	return true
+}
+
+// Finish makes a choice of an answer. The error is one of Format.Check: the model did not
+// keep to the format, and another try may.
+func (w *Whole) Finish(dst []byte, answer int) (_ []byte, err error) {
+	w.choices[answer], err = w.answers[answer].Choice(answer)
+	return dst, err
+}
+
+// End appends the response, when all answers are finished.
+func (w *Whole) End(dst []byte, answers ...chat.Usage) []byte {
+	body, _ := json.Marshal(Completion{ // of this package's own types
+		ID: w.head.ID, Object: "chat.completion", Created: w.head.Created, Model: w.head.Model, SystemFingerprint: w.head.Fingerprint,
+		Choices: w.choices, Usage: UsageOf(answers...),
+	})
+	return append(dst, body...)
 }
 
 // Usage is the count of tokens in OpenAI's terms, where prompt_tokens has all input

@@ -212,11 +212,11 @@ func TestAnswersWithoutTheirFormatFail(t *testing.T) {
 	} {
 		events := []chat.Event{{Type: chat.EventBlockDelta, Text: `{"name":"Ada"`}, {Type: chat.EventMessageDelta, StopReason: chat.StopEndTurn}}
 		_, whole := gather(r, events).Choice(0)
-		s := NewStream(head, r).Choice(0)
+		s := NewStream(head, r)
 		for _, e := range events {
-			s.Append(nil, e)
+			s.Append(nil, 0, e)
 		}
-		_, streamed := s.Finish(nil)
+		_, streamed := s.Finish(nil, 0)
 		for _, err := range []error{whole, streamed} {
 			if e, ok := errors.AsType[*chat.Error](err); !ok || e.Code != chat.CodeInvalidOutput || strings.Contains(e.Message, "Ada") {
 				t.Errorf("%s: %v", name, err)

@@ -17,7 +17,7 @@ import (
 type Stream struct {
 	head    string // a chunk up to its choices
 	include bool
-	choices []ChoiceStream
+	choices []choice
 }
 
 // NewStream returns the encoder of the answers to r.
@@ -29,35 +29,46 @@ func NewStream(h Head, r *Request) *Stream {
 	b = field.AppendString(b, h.Model)
 	b = append(b, `,"system_fingerprint":`...)
 	b = field.AppendString(b, h.Fingerprint)
-	s := &Stream{head: string(b), include: r.IncludeUsage, choices: make([]ChoiceStream, max(1, r.N))}
+	s := &Stream{head: string(b), include: r.IncludeUsage, choices: make([]choice, max(1, r.N))}
 	shut := `}]}` + "\n\n"
 	if s.include {
 		shut = `}],"usage":null}` + "\n\n"
 	}
 	for i := range s.choices {
 		open := s.head + `,"choices":[{"index":` + strconv.Itoa(i) + `,"delta":`
-		s.choices[i] = ChoiceStream{form: r.form(), open: open, shut: shut}
+		s.choices[i] = choice{form: r.form(), open: open, shut: shut}
 	}
 	return s
 }
 
-// Choice returns the encoder of the answer with that index. The chunks of several
-// answers may follow one another in any order.
-func (s *Stream) Choice(index int) *ChoiceStream { return &s.choices[index] }
+// Append appends the chunks for the next event of the answer with that index; many events
+// have none. The chunks of several answers may follow one another in any order.
+func (s *Stream) Append(dst []byte, answer int, e chat.Event) []byte {
+	return s.choices[answer].append(dst, e)
+}
 
-// Finish appends, when all answers are finished, the usage if it was asked for, and the
+// Restart reports whether an answer can be made anew: nothing of it was shown.
+func (s *Stream) Restart(answer int) bool { return !s.choices[answer].begun }
+
+// Finish appends an answer's chunk with the finish reason. The error is one of
+// Format.Check: what was shown does not keep to the format.
+func (s *Stream) Finish(dst []byte, answer int) ([]byte, error) {
+	return s.choices[answer].finish(dst)
+}
+
+// End appends, when all answers are finished, their usage if it was asked for, and the
 // end mark.
-func (s *Stream) Finish(dst []byte, u Usage) []byte {
+func (s *Stream) End(dst []byte, answers ...chat.Usage) []byte {
 	if s.include {
-		usage, _ := json.Marshal(u) // ints only
+		usage, _ := json.Marshal(UsageOf(answers...)) // ints only
 		dst = append(append(dst, s.head...), `,"choices":[],"usage":`...)
 		dst = append(append(dst, usage...), "}\n\n"...)
 	}
 	return append(dst, "data: [DONE]\n\n"...)
 }
 
-// ChoiceStream writes one answer of a stream.
-type ChoiceStream struct {
+// choice writes one answer of a stream.
+type choice struct {
 	form
 	open, shut string // a chunk up to its choice's delta, and from there on
 	begun      bool   // the role went out
@@ -71,11 +82,7 @@ type ChoiceStream struct {
 	said strings.Builder // the text, where its format is to be checked
 }
 
-// Begun reports whether any chunk was written.
-func (s *ChoiceStream) Begun() bool { return s.begun }
-
-// Append appends the chunks for the turn's next event; many events have none.
-func (s *ChoiceStream) Append(dst []byte, e chat.Event) []byte {
+func (s *choice) append(dst []byte, e chat.Event) []byte {
 	switch e.Type {
 	case chat.EventBlockStart:
 		if tool.IsCall(e.Block) {
@@ -99,10 +106,9 @@ func (s *ChoiceStream) Append(dst []byte, e chat.Event) []byte {
 	return dst
 }
 
-// Finish appends the chunk with the finish reason. It is apart from the events because
-// a turn has succeeded only when the worker says so. The error is one of Format.Check:
-// what was shown does not keep to the format.
-func (s *ChoiceStream) Finish(dst []byte) ([]byte, error) {
+// finish appends the chunk with the finish reason. It is apart from the events because
+// a turn has succeeded only when the worker says so.
+func (s *choice) finish(dst []byte) ([]byte, error) {
 	if s.format.Checked() && s.end.formed() {
 		if _, err := s.format.Check(s.said.String()); err != nil {
 			return dst, err
@@ -118,7 +124,7 @@ func (s *ChoiceStream) Finish(dst []byte) ([]byte, error) {
 }
 
 // text appends what of a piece of text is to be shown.
-func (s *ChoiceStream) text(dst []byte, piece string) []byte {
+func (s *choice) text(dst []byte, piece string) []byte {
 	if s.format.Checked() {
 		s.said.WriteString(piece)
 		if s.format.JSON {
@@ -130,7 +136,7 @@ func (s *ChoiceStream) text(dst []byte, piece string) []byte {
 	return s.delta(dst, `{"content":`, piece)
 }
 
-func (s *ChoiceStream) delta(dst []byte, key, text string) []byte {
+func (s *choice) delta(dst []byte, key, text string) []byte {
 	dst = s.role(dst)
 	dst = append(append(dst, s.open...), key...)
 	dst = field.AppendString(dst, text)
@@ -139,7 +145,7 @@ func (s *ChoiceStream) delta(dst []byte, key, text string) []byte {
 }
 
 // role appends the first chunk, once.
-func (s *ChoiceStream) role(dst []byte) []byte {
+func (s *choice) role(dst []byte) []byte {
 	if s.begun {
 		return dst
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // beginCall appends the chunk that names a call.
-func (s *ChoiceStream) beginCall(dst []byte, b *chat.Block) []byte {
+func (s *choice) beginCall(dst []byte, b *chat.Block) []byte {
 	s.call, s.calling, s.told = s.wrapped.Begin(b), true, false
 	s.end.calls++
 	dst = s.openCall(dst)
@@ -19,7 +19,7 @@ func (s *ChoiceStream) beginCall(dst []byte, b *chat.Block) []byte {
 
 // arguments appends a piece of the arguments. Wrapped ones can be unwrapped only when
 // they are whole, so they are held back.
-func (s *ChoiceStream) arguments(dst []byte, piece string) []byte {
+func (s *choice) arguments(dst []byte, piece string) []byte {
 	if s.call.Wrapped {
 		s.call.Tell(piece)
 		return dst
@@ -29,7 +29,7 @@ func (s *ChoiceStream) arguments(dst []byte, piece string) []byte {
 }
 
 // endCall appends what the open call still has to tell.
-func (s *ChoiceStream) endCall(dst []byte) []byte {
+func (s *choice) endCall(dst []byte) []byte {
 	if !s.calling {
 		return dst
 	}
@@ -40,16 +40,16 @@ func (s *ChoiceStream) endCall(dst []byte) []byte {
 	return s.argumentsDelta(dst, s.call.Arguments())
 }
 
-func (s *ChoiceStream) argumentsDelta(dst []byte, piece string) []byte {
+func (s *choice) argumentsDelta(dst []byte, piece string) []byte {
 	dst = s.openCall(dst)
 	return s.shutCall(field.AppendString(append(dst, `,"function":{"arguments":`...), piece))
 }
 
-func (s *ChoiceStream) openCall(dst []byte) []byte {
+func (s *choice) openCall(dst []byte) []byte {
 	dst = append(append(s.role(dst), s.open...), `{"tool_calls":[{"index":`...)
 	return strconv.AppendInt(dst, int64(s.end.calls-1), 10)
 }
 
-func (s *ChoiceStream) shutCall(dst []byte) []byte {
+func (s *choice) shutCall(dst []byte) []byte {
 	return append(append(dst, `}}]},"logprobs":null,"finish_reason":null`...), s.shut...)
 }

@@ -109,18 +109,18 @@ func TestSeveralAnswersStreamInOneStream(t *testing.T) {
 	s := NewStream(head, &Request{N: 2, IncludeUsage: true})
 	var out []byte
 	for i, text := range []string{"a", "b", "c"} {
-		out = s.Choice(i%2).Append(out, chat.Event{Type: chat.EventBlockDelta, Text: text})
+		out = s.Append(out, i%2, chat.Event{Type: chat.EventBlockDelta, Text: text})
 	}
-	if !s.Choice(0).Begun() || !s.Choice(1).Begun() {
+	if s.Restart(0) || s.Restart(1) {
 		t.Error("not begun")
 	}
 	for i := range 2 {
 		var err error
-		if out, err = s.Choice(1 - i).Finish(out); err != nil {
+		if out, err = s.Finish(out, 1-i); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out = s.Finish(out, UsageOf(chat.Usage{InputTokens: 2, CacheWriteTokens: 3, OutputTokens: 4}, chat.Usage{CacheReadTokens: 5, OutputTokens: 6, ThinkingTokens: 1}))
+	out = s.End(out, chat.Usage{InputTokens: 2, CacheWriteTokens: 3, OutputTokens: 4}, chat.Usage{CacheReadTokens: 5, OutputTokens: 6, ThinkingTokens: 1})
 	openaitest.Stream(t, out)
 	var said [2]string
 	for line := range strings.SplitSeq(string(out), "\n\n") {
@@ -159,10 +159,10 @@ func TestUsageOfSeveralAnswersCountsThePromptOnce(t *testing.T) {
 }
 
 func BenchmarkStreamArguments(b *testing.B) {
-	s := NewStream(head, &Request{}).Choice(0)
-	buf := s.Append(nil, calling[4])
+	s := NewStream(head, &Request{})
+	buf := s.Append(nil, 0, calling[4])
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = s.Append(buf[:0], calling[5])
+		buf = s.Append(buf[:0], 0, calling[5])
 	}
 }

@@ -94,7 +94,12 @@ func (b *bench) ask(t *testing.T, user string, messages []json.RawMessage, answe
 
 func (b *bench) askFor(t *testing.T, user string, messages []json.RawMessage, reply anthropictest.Reply, answer string) shown {
 	t.Helper()
-	req := decodeRequest(t, user, messages)
+	return b.play(t, decodeRequest(t, user, messages), reply, answer)
+}
+
+// play lets the model answer a job.
+func (b *bench) play(t *testing.T, req *chat.Request, reply anthropictest.Reply, answer string) shown {
+	t.Helper()
 	b.mu.Lock()
 	b.next = reply
 	b.mu.Unlock()
@@ -133,8 +138,14 @@ func decodeRequest(t *testing.T, user string, messages []json.RawMessage) *chat.
 	if err != nil {
 		t.Fatalf("the conversation is refused: %v", err)
 	}
-	job, err := chat.EncodeRequest(&chat.Request{Tenant: chat.Tenant{Key: "k1", User: asked.User, Pool: "default"},
+	return crossed(t, chat.Request{Tenant: chat.Tenant{Key: "k1", User: asked.User, Pool: "default"},
 		Model: asked.Model, System: asked.System, Messages: canonical})
+}
+
+// crossed is a request as a worker decodes it.
+func crossed(t *testing.T, r chat.Request) *chat.Request {
+	t.Helper()
+	job, err := chat.EncodeRequest(&r)
 	if err != nil {
 		t.Fatal(err)
 	}

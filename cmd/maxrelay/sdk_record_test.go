@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"maxrelay/api/anthropic/messagestest"
 	"maxrelay/api/openai/openaitest"
 )
 
@@ -31,6 +32,7 @@ type recorder struct {
 type recorded struct {
 	path   string
 	asked  []byte
+	form   string // of the answer that a client of Anthropic's wants: its anthropic-version
 	status int
 	header http.Header
 	answer []byte
@@ -56,7 +58,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client is gone
 	}
 	r.Body = io.NopCloser(bytes.NewReader(asked))
-	e := &recorded{path: r.URL.Path, asked: asked}
+	e := &recorded{path: r.URL.Path, asked: asked, form: r.Header.Get("Anthropic-Version")}
 	rec.mu.Lock()
 	rec.all = append(rec.all, e)
 	rec.mu.Unlock()
@@ -116,12 +118,26 @@ func (rec *recorder) mustKeepToTheSchemas(t *testing.T) {
 
 func (e *recorded) mustKeepToTheSchema(t *testing.T) {
 	t.Helper()
-	switch {
+	stream := strings.HasPrefix(e.header.Get("Content-Type"), "text/event-stream")
+	switch messages := strings.HasPrefix(e.path, "/v1/messages"); {
 	case e.status == 0:
 		t.Errorf("%s was not answered", e.path)
+	case e.path == "/api/hello": // by which the CLI looks whether a server is there, HEAD
+	case messages && e.status != http.StatusOK:
+		messagestest.Validate(t, messagestest.Error, e.answer)
+	case messages && stream && e.whole:
+		messagestest.Stream(t, e.answer)
+	case messages && stream:
+		messagestest.Left(t, e.answer)
+	case messages:
+		messagestest.Validate(t, messagestest.Message, e.answer)
+	case e.form != "" && e.path == "/v1/models":
+		messagestest.Validate(t, messagestest.Models, e.answer)
+	case e.form != "":
+		messagestest.Validate(t, messagestest.Model, e.answer)
 	case e.status != http.StatusOK:
 		openaitest.Validate(t, openaitest.Error, e.answer)
-	case strings.HasPrefix(e.header.Get("Content-Type"), "text/event-stream"):
+	case stream:
 		openaitest.Stream(t, e.stream())
 	case e.path == "/v1/models":
 		openaitest.Validate(t, openaitest.Models, e.answer)

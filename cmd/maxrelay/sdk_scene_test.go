@@ -38,6 +38,7 @@ var (
 // scenes are what the model can play: the replies of a conversation, in their order.
 var scenes = map[string][]anthropictest.Reply{
 	"hello": {anthropictest.Say("Hello ", "from ", "the model.").WithUsage(modelUsage)},
+	"twice": {anthropictest.Say("Once."), anthropictest.Say("Twice.")},
 	"trip": {
 		anthropictest.Think("Two cities, ", "two calls.").
 			Then(anthropictest.Say("Let ", "me look.")).
@@ -54,7 +55,15 @@ var scenes = map[string][]anthropictest.Reply{
 	"overloaded": {anthropictest.Status(529, "", "busy")},
 	"broken":     {anthropictest.Say("one ", "two ").ErrorAfter(1, "api_error", "oops")},
 	"cut":        {anthropictest.Say(`{"name":`).WithStop("max_tokens")},
+	"stopped":    {stoppedAt("The ", "END")},
 	"endless":    {anthropictest.Say("one ", "two ").Broken(anthropictest.FaultStall, 1)},
+}
+
+// stoppedAt is an answer that ends before a stop sequence.
+func stoppedAt(said, sequence string) anthropictest.Reply {
+	r := anthropictest.Say(said).WithStop("stop_sequence")
+	r.StopSequence = sequence
+	return r
 }
 
 // coins counts the tosses, since the answers to one question are to differ.
@@ -114,12 +123,15 @@ type sdkTool struct{ description, schema string }
 
 // tools returns what a client offered.
 func (r *recorded) tools() map[string]sdkTool {
+	type function struct {
+		Name, Description string
+		Parameters        json.RawMessage
+		InputSchema       json.RawMessage `json:"input_schema"` // in Anthropic's form
+	}
 	var body struct {
 		Tools []struct {
-			Function struct {
-				Name, Description string
-				Parameters        json.RawMessage
-			}
+			function
+			Function function
 		}
 	}
 	if json.Unmarshal(r.asked, &body) != nil {
@@ -127,7 +139,11 @@ func (r *recorded) tools() map[string]sdkTool {
 	}
 	all := make(map[string]sdkTool)
 	for _, t := range body.Tools {
-		all[t.Function.Name] = sdkTool{t.Function.Description, canonical(t.Function.Parameters)}
+		if t.InputSchema != nil {
+			all[t.Name] = sdkTool{t.Description, canonical(t.InputSchema)}
+		} else {
+			all[t.Function.Name] = sdkTool{t.Function.Description, canonical(t.Function.Parameters)}
+		}
 	}
 	return all
 }

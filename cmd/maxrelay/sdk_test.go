@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ func TestClientLibraries(t *testing.T) {
 	}{
 		{"openai for Node", testOpenAIForNode},
 		{"openai for Go", testOpenAIForGo},
+		{"anthropic for Node", testAnthropicForNode},
 		{"AI SDK", testAISDK},
 		{"LangChain", testLangChain},
 		{"curl", testCurl},
@@ -80,7 +82,7 @@ func (r sdkReply) mustBeTheHello(t *testing.T, how string) {
 	}
 }
 
-// sdkUsage reads the names of OpenAI and those of the libraries.
+// sdkUsage reads the names of OpenAI, of Anthropic, and those of the libraries.
 type sdkUsage struct {
 	Input, Cached, Output int
 }
@@ -93,9 +95,13 @@ func (u *sdkUsage) UnmarshalJSON(raw []byte) error {
 		Details               struct {
 			Cached int `json:"cached_tokens"`
 		} `json:"prompt_tokens_details"`
+		Uncached int `json:"input_tokens"`
+		Written  int `json:"cache_creation_input_tokens"`
+		Read     int `json:"cache_read_input_tokens"`
+		Said     int `json:"output_tokens"`
 	}
 	err := json.Unmarshal(raw, &all)
-	*u = sdkUsage{all.Input + all.Prompt, all.Cached + all.Details.Cached, all.Output + all.Completion}
+	*u = sdkUsage{all.Input + all.Prompt + all.Uncached + all.Written + all.Read, all.Cached + all.Details.Cached + all.Read, all.Output + all.Completion + all.Said}
 	return err
 }
 
@@ -119,7 +125,7 @@ func (b *sdkBench) mustHaveTravelled(t *testing.T, who string, got sdkTrip) {
 	if calls := describe(got.Calls); got.Text != tripText || got.Requests != 3 || !slices.Equal(calls, tripCalls) {
 		t.Errorf("%s: %q after %d requests with the calls %q", who, got.Text, got.Requests, calls)
 	}
-	asked, shown := b.rec.about("trip for "+who), b.shown("trip for "+who)
+	asked, shown := served(b.rec.about("trip for "+who)), b.shown("trip for "+who)
 	if len(asked) != 3 || len(shown) != 3 {
 		t.Fatalf("%s: %d requests, %d calls of the model", who, len(asked), len(shown))
 	}
@@ -135,6 +141,12 @@ func (b *sdkBench) mustHaveTravelled(t *testing.T, who string, got sdkTrip) {
 	if system := anthropictest.System(shown[0]); !slices.Equal(system, []string{"Be brief."}) {
 		t.Errorf("%s: the system prompt was %q", who, system)
 	}
+}
+
+// served leaves out what was refused: a client of Anthropic's begins by asking whether
+// the server keeps its conversation.
+func served(all []recorded) []recorded {
+	return slices.DeleteFunc(all, func(r recorded) bool { return r.status != http.StatusOK })
 }
 
 // shown returns the model's requests of the conversations that begin with this text.

@@ -20,6 +20,8 @@ const (
 	Message = "message" // in one piece
 	Event   = "event"   // of a stream
 	Error   = "error"   // the envelope, also as the last event of a stream
+	Model   = "model"
+	Models  = "models" // the list
 )
 
 // Validate fails the test when data is not JSON of that kind. The schemas take no member
@@ -35,7 +37,16 @@ func Validate(t testing.TB, kind string, data []byte) {
 // block after block, to its end or to an error.
 func Stream(t testing.TB, data []byte) {
 	t.Helper()
-	if err := check(data); err != nil {
+	if ended, err := check(data); err != nil || !ended {
+		t.Errorf("no stream of a message, ended %t: %v\n%s", ended, err, data)
+	}
+}
+
+// Left is Stream for a stream that its client left.
+func Left(t testing.TB, data []byte) {
+	t.Helper()
+	complete := data[:bytes.LastIndex(data, []byte("\n\n"))+2]
+	if _, err := check(complete); err != nil {
 		t.Errorf("no stream of a message: %v\n%s", err, data)
 	}
 }
@@ -45,35 +56,32 @@ var files embed.FS
 
 var schemas = sync.OnceValue(func() *schematest.Set { return schematest.New(files) })
 
-func check(data []byte) error {
+func check(data []byte) (ended bool, err error) {
 	whole, ok := bytes.CutSuffix(data, []byte("\n\n"))
 	if !ok {
-		return errors.New("the last event has no end")
+		return false, errors.New("the last event has no end")
 	}
 	var g grammar
 	for i, frame := range strings.Split(string(whole), "\n\n") {
 		name, payload, ok := strings.Cut(strings.TrimPrefix(frame, "event: "), "\ndata: ")
 		if !ok {
-			return fmt.Errorf("event %d is none: %s", i, frame)
+			return false, fmt.Errorf("event %d is none: %s", i, frame)
 		}
 		if err := schemas().Check(Event, []byte(payload)); err != nil {
-			return fmt.Errorf("event %d: %w", i, err)
+			return false, fmt.Errorf("event %d: %w", i, err)
 		}
 		var e event
 		if err := json.Unmarshal([]byte(payload), &e); err != nil {
-			return err
+			return false, err
 		}
 		if e.Type != name {
-			return fmt.Errorf("event %d has the name %s and the type %s", i, name, e.Type)
+			return false, fmt.Errorf("event %d has the name %s and the type %s", i, name, e.Type)
 		}
 		if err := g.take(e); err != nil {
-			return fmt.Errorf("event %d: %w", i, err)
+			return false, fmt.Errorf("event %d: %w", i, err)
 		}
 	}
-	if !g.ended {
-		return errors.New("the message has no end")
-	}
-	return nil
+	return g.ended, nil
 }
 
 type event struct {

@@ -2,6 +2,7 @@ package messagestest
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,8 +91,8 @@ func TestStreamsHaveAnOrder(t *testing.T) {
 		"a name of another event":     {strings.Replace(start, "event: message_start", "event: ping", 1) + last + end, false},
 		"a block after the last word": {start + last + open + stop + end, false},
 	} {
-		if err := check([]byte(tc.stream)); (err == nil) != tc.ok {
-			t.Errorf("%s: %v", name, err)
+		if ended, err := check([]byte(tc.stream)); (err == nil && ended) != tc.ok {
+			t.Errorf("%s: ended %t, %v", name, ended, err)
 		}
 	}
 }
@@ -100,8 +101,8 @@ func TestStreamsHaveAnOrder(t *testing.T) {
 func TestSchemasHaveTheMembersThatTheSDKDeclares(t *testing.T) {
 	root := filepath.Join("..", "..", "testdata", "sdk", "node_modules", "@anthropic-ai", "sdk", "resources")
 	declared := declarations(t, filepath.Join(root, "messages", "messages.d.ts"))
-	for name, members := range declarations(t, filepath.Join(root, "shared.d.ts")) {
-		declared[name] = members
+	for _, more := range []string{"shared.d.ts", "models.d.ts"} {
+		maps.Copy(declared, declarations(t, filepath.Join(root, more)))
 	}
 	for where, name := range map[string]string{
 		"message.json $defs message": "Message", "usage.json": "Usage", "usage.json $defs delta": "MessageDeltaUsage", "usage.json $defs details": "OutputTokensDetails",
@@ -109,7 +110,7 @@ func TestSchemasHaveTheMembersThatTheSDKDeclares(t *testing.T) {
 		"event.json $defs messageStart": "RawMessageStartEvent", "event.json $defs blockStart": "RawContentBlockStartEvent", "event.json $defs blockDelta": "RawContentBlockDeltaEvent",
 		"event.json $defs blockStop": "RawContentBlockStopEvent", "event.json $defs messageDelta": "RawMessageDeltaEvent", "event.json $defs messageStop": "RawMessageStopEvent",
 		"event.json $defs textDelta": "TextDelta", "event.json $defs inputJSONDelta": "InputJSONDelta", "event.json $defs thinkingDelta": "ThinkingDelta",
-		"event.json $defs signatureDelta": "SignatureDelta", "error.json": "ErrorResponse", "error.json properties error": "APIErrorObject",
+		"event.json $defs signatureDelta": "SignatureDelta", "error.json": "ErrorResponse", "model.json": "ModelInfo",
 	} {
 		want, ok := declared[name]
 		if !ok {
