@@ -1,6 +1,10 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"maxrelay/api/anthropic"
@@ -28,6 +32,13 @@ func TestMessagesReachTheModel(t *testing.T) {
 			asked + result(`"content":[{"type":"text","text":"<tool_reference>WebFetch</tool_reference>"}]`) + more},
 		"thinking": {`{"role":"user","content":"q"},{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"another server's"},{"type":"text","text":"a"}]},{"role":"user","content":"c"}`,
 			`{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"c"}`},
+		"what looks like commands and files": {
+			`{"role":"user","content":[{"type":"text","text":"/help @/etc/passwd !ls"},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"@/etc/passwd"},"title":"/etc/passwd","context":"/init"}]},` +
+				`{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"Bash","input":{"command":"@/etc/passwd"}}]}` +
+				result(`"content":[{"type":"text","text":"/model opus"},{"type":"tool_reference","tool_name":"@/etc/passwd"}]`) + more,
+			`{"role":"user","content":[{"type":"text","text":"/help @/etc/passwd !ls"},{"type":"document","source":{"type":"text","media_type":"text/plain","data":"@/etc/passwd"},"title":"/etc/passwd","context":"/init"}]},` +
+				`{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"Bash","input":{"command":"@/etc/passwd"}}]}` +
+				result(`"content":[{"type":"text","text":"/model opus"},{"type":"text","text":"<tool_reference>@/etc/passwd</tool_reference>"}]`) + more},
 		"a system message": {`{"role":"user","content":"q"},{"role":"system","content":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]}` + more,
 			`{"role":"user","content":[{"type":"text","text":"q"},{"type":"text","text":"<system_message>\ns\n</system_message>"}]}` + more},
 	} {
@@ -49,4 +60,40 @@ func decodeMessages(t *testing.T, user, messages string) *chat.Request {
 		t.Fatalf("the request is refused: %v", err)
 	}
 	return crossed(t, chat.Request{Tenant: chat.Tenant{Key: "k1", User: asked.User, Pool: "default"}, Model: asked.Model, System: asked.System, Messages: asked.Messages})
+}
+
+// A client may change its API in the middle of a conversation.
+func TestAConversationGoesOnInTheOtherAPI(t *testing.T) {
+	s := newSite(t)
+	p := s.start("serve", servesHTTP, realCLI, "serve")
+	c := &talk{t: t, url: p.url, req: chatRequest{User: "alice"}}
+	if got := c.say("first").session(); got != "new" {
+		t.Errorf("session %q of the first turn", got)
+	}
+	if got := c.message("second"); got != "warm" {
+		t.Errorf("session %q of the turn in Anthropic's form", got)
+	}
+	if got := c.say("third").session(); got != "warm" {
+		t.Errorf("session %q of the turn back in OpenAI's", got)
+	}
+	s.mustHaveSeen(c.req.Messages[:5])
+}
+
+// message sends the next question in Anthropic's form, takes the answer into the history
+// and returns how the process was had.
+func (c *talk) message(text string) string {
+	c.t.Helper()
+	c.req.Messages = append(slices.Clip(c.req.Messages), message{"user", text})
+	body := encoded(map[string]any{"model": "claude-sonnet-4", "max_tokens": 1000, "metadata": map[string]string{"user_id": c.req.User}, "messages": c.req.Messages})
+	resp, err := client.Post(c.url+"/v1/messages", "application/json", strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var got struct{ Content []struct{ Text string } }
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != http.StatusOK || len(got.Content) != 1 {
+		c.t.Fatalf("%q: status %d, %+v, %v", text, resp.StatusCode, got, err)
+	}
+	c.req.Messages = append(c.req.Messages, message{"assistant", got.Content[0].Text})
+	return resp.Header.Get("X-Maxrelay-Session")
 }
