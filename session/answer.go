@@ -1,6 +1,10 @@
 package session
 
 import (
+	"bytes"
+	"encoding/json"
+	"slices"
+
 	"maxrelay/session/chat"
 )
 
@@ -138,14 +142,26 @@ func (t *turn) heard(l *line) {
 	case l.Message.Model == "<synthetic>":
 		t.notice = noticeOf(l)
 	case t.starts == 1:
-		for _, text := range texts(l.Message.Content) {
-			t.held.WriteString(text)
+		for _, b := range blocksOf(l.Message.Content) {
+			switch b.Type {
+			case chat.BlockText:
+				t.held.WriteString(b.Text)
+			case chat.BlockToolUse:
+				t.heldCalls = append(t.heldCalls, b.Input)
+			}
 		}
 	}
 }
 
 // whole reports whether the process holds the answer that the client was shown, and
-// nothing else of this turn. An upstream that repeats itself can make the two differ.
+// nothing else of this turn. An upstream that repeats itself can make the two differ,
+// and so can a call whose arguments have the letters of an escape in a text, like the
+// six of \u0041: Claude Code 2.1.330 takes them for the mistake of a model that escaped
+// twice, and puts right what it keeps.
 func (t *turn) whole(r result) bool {
-	return t.closed && t.starts == 1 && !t.interrupted && !r.IsError && t.held.String() == t.text.String()
+	return t.closed && t.starts == 1 && !t.interrupted && !r.IsError && t.held.String() == t.text.String() &&
+		slices.EqualFunc(t.calls, t.heldCalls, func(c *call, input json.RawMessage) bool {
+			held, err := chat.CanonicalJSON(input)
+			return err == nil && bytes.Equal(held, c.block.Input)
+		})
 }

@@ -39,8 +39,11 @@ type notice struct {
 }
 
 func noticeOf(l *line) notice {
-	return notice{class: l.Error, kind: l.APIError, limit: l.ErrorParams.RateLimit,
-		text: strings.Join(texts(l.Message.Content), "")}
+	n := notice{class: l.Error, kind: l.APIError, limit: l.ErrorParams.RateLimit}
+	for _, b := range blocksOf(l.Message.Content) {
+		n.text += b.Text
+	}
+	return n
 }
 
 // classify says what a turn without an answer failed of. event is the latest that the

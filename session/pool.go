@@ -138,7 +138,7 @@ func (p *Pool) overLocked(s *session, err error) (why Ending, over bool) {
 		return EndDied, true
 	case s.doomed:
 		return EndFailed, true
-	case s.conversations >= p.cfg.MaxConversations:
+	case p.usedUp(s) && len(s.rec.entries) == 0:
 		return EndUses, true
 	case p.bloated(s):
 		return EndSize, true

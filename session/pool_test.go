@@ -188,6 +188,25 @@ func TestProcessIsReplacedAfterManyConversations(t *testing.T) {
 	}
 }
 
+func TestAProcessGoesOnWithItsLastConversation(t *testing.T) {
+	cfg := fakeConfig()
+	cfg.MaxSessions, cfg.MaxSessionsPerKey, cfg.MaxConversations = 1, 1, 1
+	f := openFakes(t, cfg)
+	f.dialog("k", "").pid()
+	last := f.dialog("k", "")
+	pid := last.pid()
+	last.mustSay("and on", chat.SessionWarm)
+	if again := last.pid(); again != pid {
+		t.Errorf("process %d went on with the conversation of process %d", again, pid)
+	}
+	if other := f.dialog("k", "").pid(); other == pid {
+		t.Error("a process began more conversations than it may")
+	}
+	if st := f.Stats(); st.Ended[session.EndUses] != 1 {
+		t.Errorf("ended: %v, want one by its uses", st.Ended)
+	}
+}
+
 func TestFailedFirstTurnsCountAsConversations(t *testing.T) {
 	cfg := fakeConfig()
 	cfg.MaxSessions, cfg.MaxSessionsPerKey, cfg.MaxConversations = 1, 1, 2

@@ -46,11 +46,13 @@ func extraBody(req *chat.Request) string {
 		TopP         *float64     `json:"top_p,omitempty"`
 		TopK         int          `json:"top_k,omitempty"`
 		Stop         []string     `json:"stop_sequences,omitempty"`
+		Tools        []apiTool    `json:"tools,omitempty"`
 		ToolChoice   *toolChoice  `json:"tool_choice,omitempty"`
 		OutputConfig outputConfig `json:"output_config,omitzero"`
 	}
 	p := req.Params
 	body.Temperature, body.TopP, body.TopK, body.Stop, body.ToolChoice = p.Temperature, p.TopP, p.TopK, p.Stop, choiceOf(req)
+	body.Tools = retold(req.Tools)
 	if len(p.Schema) > 0 {
 		body.OutputConfig.Format = &format{"json_schema", p.Schema}
 	}

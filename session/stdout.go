@@ -70,21 +70,20 @@ func (r result) usage() (sum chat.Usage) {
 	return sum
 }
 
-// texts returns the text blocks of a message's content.
-func texts(content json.RawMessage) (out []string) {
-	var blocks []struct {
-		Type chat.BlockType `json:"type"`
-		Text string         `json:"text"`
-	}
+// blocksOf returns the blocks of a message's content. One that is no list of blocks is
+// none of the model's.
+func blocksOf(content json.RawMessage) (blocks []heldBlock) {
 	if json.Unmarshal(content, &blocks) != nil {
-		return nil // no list of blocks: none of the model's messages
+		return nil
 	}
-	for _, b := range blocks {
-		if b.Type == chat.BlockText {
-			out = append(out, b.Text)
-		}
-	}
-	return out
+	return blocks
+}
+
+// heldBlock is as much of a block as the CLI holds as is compared with what was streamed.
+type heldBlock struct {
+	Type  chat.BlockType  `json:"type"`
+	Text  string          `json:"text"`  // text
+	Input json.RawMessage `json:"input"` // tool_use
 }
 
 type controlRequest struct {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"maxrelay/session/chat"
 )
@@ -138,6 +139,42 @@ func mcpTools(tools []chat.Tool) []mcpTool {
 	return list
 }
 
+// apiTool is a tool as the Messages API takes it.
+type apiTool struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	InputSchema json.RawMessage `json:"input_schema"`
+}
+
+// retold returns the tools for the request's body, in the CLI's order, where the CLI
+// would tell them to the model in other words; nil where it would not. Claude Code
+// 2.1.330 brings what is not ASCII in a server's tools into Unicode's form NFKC, takes
+// out what is invisible, the joiners of emoji among it, and leaves out properties of the
+// name __proto__. It still has to have the tools from the server: a call of any other
+// ends in an error of its own.
+func retold(tools []chat.Tool) []apiTool {
+	if !slices.ContainsFunc(tools, reworded) {
+		return nil
+	}
+	list := make([]apiTool, len(tools))
+	for i, t := range mcpTools(tools) {
+		list[i] = apiTool(t)
+	}
+	slices.SortFunc(list, func(a, b apiTool) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// reworded says that the CLI may change a tool. An escape in a schema may stand for
+// anything.
+func reworded(t chat.Tool) bool {
+	schema := string(t.Schema)
+	return !ascii(t.Description) || !ascii(schema) || strings.Contains(schema, `\u`) || strings.Contains(schema, "__proto__")
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
 // errOffer means that the process offers the model other tools than it was told to.
 var errOffer = errors.New("the CLI does not offer the client's tools")
 
@@ -178,7 +215,7 @@ func (t *turn) startCall(e *streamEvent) {
 // when it is nothing that could be sent back.
 func (t *turn) said() (m chat.Message, ok bool) {
 	m = chat.Message{Role: chat.RoleAssistant}
-	if text := t.text.String(); !blank(text) {
+	if text := t.text.String(); !chat.Blank(text) {
 		m = chat.Text(chat.RoleAssistant, text)
 	}
 	for _, c := range t.calls {

@@ -2,10 +2,10 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
-	"unicode"
 
 	"maxrelay/session/chat"
 )
@@ -38,16 +38,17 @@ type turn struct {
 	asked   string            // uuid of the line that the model is to answer
 	askedAt time.Time         // when it was written
 
-	starts      int             // message_start events seen; only the first message counts
-	closed      bool            // the first message is whole
-	broken      bool            // it broke off, and the CLI knows
-	stop        chat.StopReason // why the first message stopped
-	withheld    map[int]bool    // blocks the client must not see
-	text        strings.Builder // the first message's text
-	calls       []*call         // its calls of the client's tools
-	calling     *call           // the one that is being told
-	cut         cutter          // of its text
-	held        strings.Builder // the texts that the CLI took into its history
+	starts      int               // message_start events seen; only the first message counts
+	closed      bool              // the first message is whole
+	broken      bool              // it broke off, and the CLI knows
+	stop        chat.StopReason   // why the first message stopped
+	withheld    map[int]bool      // blocks the client must not see
+	text        strings.Builder   // the first message's text
+	calls       []*call           // its calls of the client's tools
+	calling     *call             // the one that is being told
+	cut         cutter            // of its text
+	held        strings.Builder   // the texts that the CLI took into its history
+	heldCalls   []json.RawMessage // and the arguments of the calls
 	interrupted bool
 	meter       meter
 	upstream    string
@@ -217,9 +218,4 @@ func (t *turn) settle(r result) error {
 		t.cfg.Limits(Limits{Reached: &r})
 	}
 	return e
-}
-
-// blank is as the CLI sees it: ECMAScript counts the byte order mark as white space.
-func blank(text string) bool {
-	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }) == ""
 }

@@ -98,12 +98,18 @@ func (p *Pool) serveLocked() {
 	p.waiting = left
 }
 
-// chooseLocked returns the session for w. ahead turns wait before it.
+// chooseLocked returns the session for w. ahead turns wait before it. At worst an idle
+// one is cut to empty and loses what it holds; one that had its share of conversations
+// loses it by ending.
 func (p *Pool) chooseLocked(w *waiter, ahead int) (*session, plan, bool) {
 	crowded := p.keptByLocked(w.req.Tenant.Key) >= p.cfg.MaxSessionsPerKey
 	room := len(p.spares) > 0 || len(p.starts) > ahead || p.roomLocked(afterStops)
 	s, pl, found := p.bestIdleLocked(w)
-	if found && (pl.worth() || crowded || !room) { // at worst, cut to empty
+	switch {
+	case !found || !pl.worth() && room && !crowded:
+	case !pl.worth() && p.usedUp(s):
+		p.retireLocked(s, EndUses)
+	default:
 		return s, pl, true
 	}
 	if s := p.spareLocked(); s != nil {
@@ -128,6 +134,8 @@ func (p *Pool) bestIdleLocked(w *waiter) (best *session, pl plan, found bool) {
 	}
 	return best, pl, found
 }
+
+func (p *Pool) usedUp(s *session) bool { return s.conversations >= p.cfg.MaxConversations }
 
 func (p *Pool) spareLocked() *session {
 	for len(p.spares) > 0 {

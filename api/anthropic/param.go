@@ -130,7 +130,7 @@ func (d *decoder) system() string {
 	d.Fail(err)
 	var texts []string
 	for _, b := range blocks {
-		if strings.TrimSpace(b.Text) != "" {
+		if !chat.Blank(b.Text) {
 			texts = append(texts, b.Text)
 		}
 	}

@@ -48,7 +48,7 @@ func isPDF(encoded string) bool {
 func isText(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
 
 func textDocument(at, text string) (chat.Block, error) {
-	if strings.TrimSpace(text) == "" {
+	if chat.Blank(text) {
 		return chat.Block{}, chat.Invalid(at, "must hold some text")
 	}
 	return chat.Block{Type: chat.BlockDocument, Source: &chat.Source{Type: "text", MediaType: plainText, Data: text}}, nil
@@ -68,10 +68,21 @@ func (r *Reader) Document(v field.Value) (chat.Block, error) {
 	if b.Title, err = Title(members, "title"); err != nil {
 		return chat.Block{}, err
 	}
-	if context, ok := members["context"]; ok {
-		b.Context, err = context.Text()
-	}
+	b.Context, err = context(members)
 	return b, err
+}
+
+// context returns what the model is told of a document; a blank one is none.
+func context(members map[string]field.Value) (string, error) {
+	v, ok := members["context"]
+	if !ok {
+		return "", nil
+	}
+	text, err := v.Text()
+	if err != nil || chat.Blank(text) {
+		return "", err
+	}
+	return text, nil
 }
 
 func documentSource(v field.Value) (chat.Block, error) {
@@ -110,7 +121,7 @@ func Title(members map[string]field.Value, name string) (string, error) {
 	if utf8.RuneCountInString(text) > maxTitle {
 		return "", chat.Invalid(v.At, "must be at most %d characters long", maxTitle)
 	}
-	if strings.TrimSpace(text) == "" {
+	if chat.Blank(text) {
 		return "", nil
 	}
 	return text, nil

@@ -2,7 +2,6 @@ package openai
 
 import (
 	"regexp"
-	"strings"
 
 	"maxrelay/api/content"
 	"maxrelay/api/field"
@@ -86,7 +85,7 @@ func named(m chat.Message, name string) chat.Message {
 
 func silent(m chat.Message) bool {
 	for _, b := range m.Content {
-		if b.Type != chat.BlockText || strings.TrimSpace(b.Text) != "" {
+		if b.Type != chat.BlockText || !chat.Blank(b.Text) {
 			return false
 		}
 	}

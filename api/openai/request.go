@@ -163,7 +163,7 @@ func (d *decoder) messages() (string, []chat.Message) {
 func texts(m chat.Message) []string {
 	var all []string
 	for _, b := range m.Content {
-		if strings.TrimSpace(b.Text) != "" {
+		if !chat.Blank(b.Text) {
 			all = append(all, b.Text)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Reply is how one request is answered. The functions of this file build the usual ones; methods return a changed copy.
@@ -96,6 +97,9 @@ func Think(pieces ...string) Reply {
 // ToolUse answers with a call of a tool; input is a JSON object. Then puts further calls behind it.
 func ToolUse(name, input string) Reply {
 	half := len(input) / 2
+	for half > 0 && !utf8.RuneStart(input[half]) {
+		half--
+	}
 	return Reply{Parts: []Part{{Type: "tool_use", Name: name, Deltas: []string{input[:half], input[half:]}}}}
 }
 

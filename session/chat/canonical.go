@@ -22,8 +22,8 @@ import (
 //   - neighbours of one role become one message: user blocks in order, assistant
 //     messages' texts joined by a blank line;
 //   - an assistant message is its texts concatenated in one block, then its calls in
-//     their order; reasoning is left out, and so is a text of white space only or
-//     "(no content)";
+//     their order; reasoning is left out, and so is a text of white space only or one
+//     of the CLI's own words for nothing, "(no content)" and "[Empty text removed]";
 //     a message with nothing left vanishes;
 //   - before an assistant's opening stands a user message, "<conversation_start/>":
 //     the Messages API wants the user's first, and a process can be cut before it;
@@ -110,7 +110,7 @@ func canonicalMessage(m Message, i int) (Message, error) {
 func canonicalUser(m Message, i int) (Message, error) {
 	out := Message{Role: RoleUser}
 	for _, b := range m.Content {
-		if b.Type == BlockText && blank(b.Text) {
+		if b.Type == BlockText && Blank(b.Text) {
 			continue
 		}
 		if b.Type == BlockToolResult {
@@ -127,7 +127,7 @@ func canonicalUser(m Message, i int) (Message, error) {
 // withoutBlanks returns the blocks without blank texts, nil for none.
 func withoutBlanks(blocks []Block) (kept []Block) {
 	for _, b := range blocks {
-		if b.Type != BlockText || !blank(b.Text) {
+		if b.Type != BlockText || !Blank(b.Text) {
 			kept = append(kept, b)
 		}
 	}
@@ -153,16 +153,16 @@ func canonicalAssistant(m Message, i int) (Message, error) {
 			return out, Invalid(at(i)+".content", "an assistant message cannot hold a block of type %q", b.Type)
 		}
 	}
-	if t := text.String(); !blank(t) && trim(t) != noContent {
+	if t := text.String(); !Blank(t) && !slices.Contains(nothings, trim(t)) {
 		out.Content = append([]Block{{Type: BlockText, Text: t}}, out.Content...)
 	}
 	return out, nil
 }
 
-// noContent is what Claude Code 2.1.330 writes for an empty text. As an assistant's, white
-// space around it or not, it is left out of what the model sees, so it has no place in
-// the canonical form.
-const noContent = "(no content)"
+// nothings are what Claude Code 2.1.330 writes for texts that are empty or left out. As
+// an assistant's, white space around it or not, such a text is left out of what the model
+// sees, so it has no place in the canonical form.
+var nothings = []string{"(no content)", "[Empty text removed]"}
 
 // canonicalSystem turns a system message in mid-conversation into a user's: the model
 // has one system prompt, and the place of a later instruction matters.
@@ -172,7 +172,7 @@ func canonicalSystem(m Message, i int) (Message, error) {
 		if b.Type != BlockText {
 			return out, Invalid(at(i)+".content", "a system message can hold text only")
 		}
-		if !blank(b.Text) {
+		if !Blank(b.Text) {
 			out.Content = append(out.Content, Block{Type: BlockText, Text: wrapSystem(b.Text)})
 		}
 	}
@@ -283,7 +283,8 @@ func resultsFirst(content, before []Block) {
 
 func at(i int) string { return fmt.Sprintf("messages[%d]", i) }
 
-func blank(s string) bool { return trim(s) == "" }
+// Blank reports whether a text says nothing, which the Messages API refuses.
+func Blank(s string) bool { return trim(s) == "" }
 
 // trim takes off white space as ECMAScript and so the CLI understands it, and the next
 // line character, which only Unicode counts in: whatever either drops is blank.

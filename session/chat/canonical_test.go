@@ -80,6 +80,8 @@ func TestCanonicalForm(t *testing.T) {
 			[]chat.Message{user(text("<conversation_start/>")), assistant(text("hi")), user(text("a"))}},
 		{"a byte order mark says nothing",
 			[]chat.Message{user(text("\ufeff"), text("a")), assistant(text("\ufeff\n")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
+		{"the CLI's word for a text that was left out",
+			[]chat.Message{user(text("a")), assistant(text("[Empty text removed]")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
 		{"white space around the CLI's word for nothing does not make it something",
 			[]chat.Message{user(text("a")), assistant(text(" (no content)\n")), user(text("b"))}, []chat.Message{user(text("a"), text("b"))}},
 	} {

@@ -204,6 +204,16 @@ func toolPoints() []point {
 			l.say([]any{toolResult(id, "cold")})
 			return l.seen()
 		}},
+		{"tools in the request's body stand for the server's", "（full width）; then asked the hook, no call made, tool_deferred", func(l *lab) string {
+			l.offer("t6")
+			told := `{"tools":[{"name":"get_weather","description":"（full width）","input_schema":{"type":"object"}}]}`
+			l.ask("apply_flag_settings", object{"settings": object{"env": object{"CLAUDE_CODE_EXTRA_BODY": told}}})
+			from := len(l.read)
+			r := l.say(text(call))
+			described := l.newest().Body.Tools[0].Description
+			l.ask("apply_flag_settings", object{"settings": noSettings})
+			return fmt.Sprintf("%s; then %s, %v", described, hookOf(l.read[from:]), r["stop_reason"])
+		}},
 		{"the tools can be replaced in a conversation", "t4: get_weather; then nothing; then t5: get_weather", func(l *lab) string {
 			l.offer("t4")
 			l.say(text("hello"))
