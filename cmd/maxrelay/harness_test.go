@@ -269,16 +269,17 @@ func (p *proc) mustEndWell() {
 // clis returns the pids of the CLI processes that this process started.
 func (p *proc) clis() (pids []int) {
 	p.t.Helper()
+	return childrenOf(p.t, p.cmd.Process.Pid)
+}
+
+func childrenOf(t testing.TB, parent int) (pids []int) {
+	t.Helper()
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
-		if err != nil {
-			continue
-		}
-		if parentOf(pid) == p.cmd.Process.Pid {
+		if pid, err := strconv.Atoi(d.Name()); err == nil && parentOf(pid) == parent {
 			pids = append(pids, pid)
 		}
 	}
