@@ -53,7 +53,7 @@ func (p Params) ForbidThinking(choice ToolChoice) bool {
 
 // AddStop adds a stop sequence.
 func (p *Params) AddStop(s string) {
-	if blank(s) {
+	if Blank(s) {
 		p.BlankStop = append(p.BlankStop, s)
 	} else {
 		p.Stop = append(p.Stop, s)
