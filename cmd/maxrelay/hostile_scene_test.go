@@ -221,7 +221,7 @@ func (c *scene) formatName() string {
 func isFormatName(s string) bool { return regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`).MatchString(s) }
 
 // isStop is a stop that the upstream takes; a blank one is cut here.
-func isStop(s string) bool { return strings.TrimSpace(s) != "" && len(s) <= 4096 }
+func isStop(s string) bool { return visible(s) && len(s) <= 4096 }
 
 // schema is of an object with the text in it as a name and in words. A description that
 // says nothing is none.
