@@ -42,7 +42,7 @@ func demo(ctx context.Context, cfg Config, out io.Writer, stay bool) (err error)
 		return err
 	}
 	defer os.RemoveAll(dir)
-	model, err := anthropictest.Start(anthropictest.Keep(100), anthropictest.WithDirectives())
+	model, err := anthropictest.Start(anthropictest.Keep(100), anthropictest.WithDirectives(), anthropictest.MinCacheTokens(0))
 	if err != nil {
 		return err
 	}
@@ -71,10 +71,12 @@ func demo(ctx context.Context, cfg Config, out io.Writer, stay bool) (err error)
 }
 
 // demoConfig leaves nothing of the operator's in the demonstration but the CLI's path.
+// Its short conversations are offered to the prompt cache, so that it shows.
 func demoConfig(cfg Config, dir, modelURL string) Config {
 	demo := defaultConfig()
 	demo.Host, demo.Port, demo.DataDir = "127.0.0.1", 0, dir
 	demo.NATS.Listen, demo.NATS.Store, demo.NATS.TokenFile = "127.0.0.1:0", dir+"/nats", dir+"/nats.token"
+	demo.Cache.MinTokens = 0
 	demo.Worker.Name = "demo"
 	demo.Worker.MaxSessions, demo.Worker.Slots = 4, 4
 	demo.Worker.CLI.Path = cfg.Worker.CLI.Path
