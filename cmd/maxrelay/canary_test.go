@@ -65,8 +65,8 @@ func (w *witness) misuse(secret string) {
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	const staticKey, account = "canary-static-1b7c55", "canary-account-e01f93"
-	s.extra = "auth: {enabled: true, api_keys: [" + staticKey + "]}\n"
+	const staticKey, account, upstreamKey = "canary-static-1b7c55", "canary-account-e01f93", "canary-upstream-44d0a8"
+	s.extra = "auth: {enabled: true, api_keys: [" + staticKey + "]}\nupstream: [{url: '" + s.model.URL() + "', api_key: " + upstreamKey + "}]\n"
 	cli := func(t testing.TB) (string, map[string]string) {
 		path, env := scriptedCLI(t)
 		env["ANTHROPIC_AUTH_TOKEN"] = account
@@ -80,7 +80,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 		}
 		return strings.TrimSpace(string(text))
 	}
-	secrets := map[string]string{"static key": staticKey, "account": account, "password": secretIn("admin.password"), "broker token": secretIn("nats.token")}
+	secrets := map[string]string{"static key": staticKey, "account": account, "upstream's key": upstreamKey, "password": secretIn("admin.password"), "broker token": secretIn("nats.token")}
 	_, answer := login(t, p.url, "admin", secrets["password"])
 	o := &office{t, p.url, answer["access_token"].(string)}
 	secrets["token of the administrator"] = o.token
@@ -94,6 +94,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 			t.Fatalf("with the %s: %d", key, status)
 		}
 	}
+	w.ask("POST", "/v1/messages/count_tokens", `{"model":"claude-sonnet-4","messages":[{"role":"user","content":"x"}]}`, "X-API-Key", managedKey)
 	for _, path := range []string{"/admin/api-keys", "/admin/api-keys/" + id, "/admin/api-keys/" + id + "/stats", "/admin/audit", "/health", "/metrics"} {
 		if status := w.ask("GET", path, "", "Authorization", "Bearer "+o.token); status != http.StatusOK {
 			t.Errorf("%s: %d", path, status)

@@ -110,7 +110,7 @@ func (s *site) launch(name string, cli func(testing.TB) (path string, env map[st
 	}
 	p := &proc{t: s.t, name: name, news: make(chan struct{}), done: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], append(args, "--config", config)...)
-	p.cmd.Env = []string{asProgram + "=1", "PATH=/usr/bin:/bin", "HOME=" + home}
+	p.cmd.Env = []string{asProgram + "=1", "PATH=/usr/bin:/bin", "HOME=" + home, endsAtOnce}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)

@@ -20,7 +20,7 @@ func (s *site) shell(of string, env []string, args ...string) (stdout, stderr st
 	ctx, cancel := context.WithTimeout(s.t.Context(), guard)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "--config", filepath.Join(s.dir, of+".yaml"))...)
-	cmd.Env = append([]string{asProgram + "=1", "HOME=" + s.dir}, env...)
+	cmd.Env = append([]string{asProgram + "=1", "HOME=" + s.dir, endsAtOnce}, env...)
 	var out, diag bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &diag
 	err = cmd.Run()
