@@ -243,6 +243,43 @@ func TestLargeBodiesShareABudget(t *testing.T) {
 	})
 }
 
+// Many slow clients that declare no length, or a large one, hold what they sent.
+func TestBodiesThatDoNotComeKeepNobodyOut(t *testing.T) {
+	n := openNode(t, Config{BodyLimit: 10 << 20, BodyBudget: 40 << 20}, queue.OwnerConfig{}, echo)
+	for i := range 20 {
+		slow, err := net.Dial("tcp", n.Addr().String())
+		must(t, err)
+		defer slow.Close()
+		must(t, slow.SetDeadline(time.Now().Add(hangGuard)))
+		length := []string{"Transfer-Encoding: chunked", "Content-Length: 10000000"}[i%2]
+		fmt.Fprintf(slow, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s\r\nExpect: 100-continue\r\n\r\n", length)
+		if line, err := bufio.NewReader(slow).ReadString('\n'); !strings.Contains(line, "100 Continue") {
+			t.Fatalf("client %d: %q, %v", i, line, err)
+		}
+	}
+	if resp := n.post(ask(strings.Repeat("x", 5<<20), "")); resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d: %s", resp.StatusCode, read(t, resp))
+	}
+}
+
+func TestNoCallerHoldsTheWholeBudget(t *testing.T) {
+	b := newBudget(100, 75)
+	for _, step := range []struct {
+		key  string
+		n    int64
+		want bool
+	}{{"a", 60, true}, {"a", 20, false}, {"a", 15, true}, {"b", 26, false}, {"b", 25, true}, {"c", 1, false}} {
+		if got := b.take(step.key, step.n); got != step.want {
+			t.Errorf("%d bytes for %s: %v", step.n, step.key, got)
+		}
+	}
+	b.giveBack("a", 75)
+	b.giveBack("b", 25)
+	if b.left != 100 || len(b.held) != 0 {
+		t.Errorf("%+v is left when all was given back", b)
+	}
+}
+
 func TestUsageOfFailedAttemptsIsSummed(t *testing.T) {
 	reply := &reply{server: bare(t, Config{}), x: &exchange{start: time.Now(), status: 200}, q: &question{}, closed: true}
 	turn := &turn{reply: reply}

@@ -30,7 +30,7 @@ type Config struct {
 	Models  map[string]string // a client's model id to the CLI's name, DefaultModels
 
 	BodyLimit   int64         // bytes of a request body, 50 MB
-	BodyBudget  int64         // bytes of the bodies of all requests at a time, 512 MB; each costs about three times that in memory
+	BodyBudget  int64         // bytes of the bodies of all requests at a time, 512 MB, of which one caller gets three quarters; each costs about three times that in memory
 	BodyIdle    time.Duration // longest pause of a client that sends its body, 30 s
 	BodyTimeout time.Duration // longest time a body may take in all, 10 min
 

@@ -45,9 +45,10 @@ type come struct {
 	session chat.Session
 }
 
-// see notes how the first answer is come by, while its turn is the reply's.
+// see notes how the first answer is come by, while its turn is the reply's; until that
+// is known, how another one is.
 func (p *reply) see(t *turn) {
-	if t.index == 0 {
+	if t.index == 0 && t.session != "" || p.first.session == "" {
 		p.first = come{t.attempt, t.worker, t.waited, t.session}
 	}
 }

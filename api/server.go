@@ -12,7 +12,6 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/semaphore"
 
 	"maxrelay/api/limit"
 	"maxrelay/queue"
@@ -40,9 +39,9 @@ type Server struct {
 	clients    door
 	management door // not open unless Config.AdminApart is set
 
-	bodies  *semaphore.Weighted // bytes of request bodies
-	answers *answers            // to requests with an Idempotency-Key
-	making  sync.WaitGroup      // the goroutines that make them
+	bodies  *budget        // of bytes of request bodies
+	answers *answers       // to requests with an Idempotency-Key
+	making  sync.WaitGroup // the goroutines that make them
 
 	running context.Context // of all requests; its end cancels them
 	cancel  context.CancelCauseFunc
@@ -58,7 +57,7 @@ func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.
 	}
 	s := &Server{cfg: cfg, owner: owner, limits: limits, recorder: recorder, meters: newMeters(cfg.Models), log: logger, started: time.Now()}
 	s.running, s.cancel = context.WithCancelCause(context.Background())
-	s.bodies = semaphore.NewWeighted(cfg.BodyBudget)
+	s.bodies = newBudget(cfg.BodyBudget, max(cfg.BodyLimit, cfg.BodyBudget/4*3))
 	s.answers = newAnswers(maxAnswers)
 	s.Change(cfg)
 	s.clients = s.newDoor(s.clientRoutes(), s.guard)

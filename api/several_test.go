@@ -54,6 +54,31 @@ func TestSeveralAnswersAreMadeSideBySide(t *testing.T) {
 	}
 }
 
+// The headers go out with the first text, whichever answer's it is.
+func TestHeadersOfAStreamWhoseFirstAnswerIsLate(t *testing.T) {
+	var asked atomic.Int32
+	shown := make(chan struct{})
+	n := openNode(t, Config{}, queue.OwnerConfig{}, func(ctx context.Context, p *play) {
+		if asked.Add(1) == 1 {
+			select {
+			case <-shown:
+			case <-ctx.Done():
+			}
+		}
+		p.begin()
+		p.text("text")
+		p.finish()
+	})
+	resp := n.post(ask("hi", `,"n":2,"stream":true`))
+	close(shown)
+	if h := resp.Header; h.Get("X-Maxrelay-Session") == "" || h.Get("X-Maxrelay-Worker") == "" || h.Get("X-Maxrelay-Queue-Ms") == "" {
+		t.Errorf("headers %v", h)
+	}
+	if data, _ := chunks(t, resp.Body); data[len(data)-1] != "[DONE]" {
+		t.Errorf("the stream ends with %s", data[len(data)-1])
+	}
+}
+
 func TestSeveralAnswersInOneStream(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
 	data, _ := chunks(t, n.post(ask("one two three", `,"n":2,"stream":true,"stream_options":{"include_usage":true}`)).Body)

@@ -158,6 +158,10 @@ func testBodies(t *testing.T, b *paramBench) {
 			b.post(t, http.Header{"Authorization": tc.key}, tc.body).mustRefuse(t, tc.status, badRequest, tc.code, "", tc.words)
 		})
 	}
+	t.Run("compressed", func(t *testing.T) {
+		header := http.Header{"Authorization": mine, "Content-Encoding": {"gzip"}}
+		b.post(t, header, "\x1f\x8b").mustRefuse(t, http.StatusBadRequest, badRequest, "", "", "Content-Encoding")
+	})
 	t.Run("too much", func(t *testing.T) {
 		never, w := io.Pipe()
 		defer w.Close()
