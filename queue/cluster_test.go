@@ -199,3 +199,19 @@ func TestAClusterNeedsItsSettings(t *testing.T) {
 		}
 	}
 }
+
+// What servers say of their addresses is used by whoever knows one of them only.
+func TestAWorkerGoesWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	nodes := startCluster(t, clusterConfigs(t))
+	one := dialTCP(t, nodes[0], nodes[0].ClientURL(), "one")
+	two := dialTCP(t, nodes[0], nodes[0].ClientURL()+","+nodes[1].ClientURL(), "two")
+	eventually(t, "the third address", func() bool { return len(one.Servers()) == 3 })
+	eventually(t, "the connection", two.IsConnected)
+	if err := two.Flush(); err != nil { // what a server says of the others comes before
+		t.Fatal(err)
+	}
+	if got := two.Servers(); len(got) != 2 {
+		t.Errorf("goes to %v", got)
+	}
+}

@@ -21,6 +21,9 @@ type DialOptions struct {
 
 // Dial connects a process of its own, such as a worker, to the broker. It returns at once and keeps trying for ever:
 // a broker that is not there yet is an ordinary start.
+//
+// Of a cluster, one address is enough: it tells the others. Whoever lists several goes to those alone, since what
+// servers believe their addresses to be, as in a container, may lead nowhere from another machine.
 func Dial(url string, opts DialOptions) (*nats.Conn, error) {
 	nc, err := dial(url, opts)
 	if err != nil {
@@ -40,6 +43,9 @@ func dial(url string, opts DialOptions, more ...nats.Option) (*nats.Conn, error)
 		all = append(all, nats.TokenHandler(tokenReader(opts)))
 	default:
 		all = append(all, userInfo(url)...)
+	}
+	if strings.Contains(url, ",") {
+		all = append(all, nats.IgnoreDiscoveredServers())
 	}
 	return nats.Connect(cleanURL(url), append(all, more...)...)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"maxrelay/queue/linktest"
 )
 
 // talker says a first word and then does as gated handlers do.
@@ -17,32 +19,29 @@ func (g *gated) talk(ctx context.Context, t *Task) {
 
 func TestWhenAWorkerIsLost(t *testing.T) {
 	t.Parallel()
-	die := func(p *proxy) { p.cut(true) }
-	freeze := func(p *proxy) { p.freeze(true) }
 	for _, tc := range []struct {
 		name      string
-		lose      func(*proxy)
+		network   linktest.Weather
 		talks     bool
 		streaming bool
 		moves     bool
 	}{
-		{"dead before content", die, false, true, true},
-		{"dead after content, streaming", die, true, true, false},
-		{"dead after content, not streaming", die, true, false, true},
-		{"silent before content", freeze, false, true, true},
-		{"silent after content, streaming", freeze, true, true, false},
+		{"dead before content", gone, false, true, true},
+		{"dead after content, streaming", gone, true, true, false},
+		{"dead after content, not streaming", gone, true, false, true},
+		{"silent before content", stalled, false, true, true},
+		{"silent after content, streaming", stalled, true, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			b := startBroker(t)
 			o := startOwner(t, b, OwnerConfig{})
-			p := startProxy(t, b)
 			first := newGated()
 			handle := first.handle
 			if tc.talks {
 				handle = first.talk
 			}
-			startWorkerAt(t, b, p.url(), WorkerConfig{Name: "first"}, handle)
+			_, link := startWorkerBehind(t, b, WorkerConfig{Name: "first"}, handle)
 			awaitWorkers(t, o, 1)
 			j := job("second")
 			j.Streaming = tc.streaming
@@ -55,7 +54,7 @@ func TestWhenAWorkerIsLost(t *testing.T) {
 			}
 			startWorker(t, b, WorkerConfig{Name: "second"}, echo)
 			awaitWorkers(t, o, 2)
-			tc.lose(p)
+			link.Turn(tc.network)
 
 			r := read(t, c)
 			switch {
@@ -64,7 +63,7 @@ func TestWhenAWorkerIsLost(t *testing.T) {
 			case !tc.moves && (!errors.Is(r.err, ErrWorkerLost) || r.text != ""):
 				t.Errorf("got %+v, want ErrWorkerLost", r)
 			}
-			p.freeze(false)
+			link.Turn(linktest.Weather{})
 		})
 	}
 }
@@ -73,9 +72,8 @@ func TestAnAttemptThatComesBackIsFenced(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	o := startOwner(t, b, OwnerConfig{})
-	p := startProxy(t, b)
 	first := newGated()
-	startWorkerAt(t, b, p.url(), WorkerConfig{Name: "first"}, first.handle)
+	_, link := startWorkerBehind(t, b, WorkerConfig{Name: "first"}, first.handle)
 	awaitWorkers(t, o, 1)
 	c := submit(t, o, job("answer"))
 	receive(t, "the first attempt", first.started)
@@ -83,9 +81,9 @@ func TestAnAttemptThatComesBackIsFenced(t *testing.T) {
 	startWorker(t, b, WorkerConfig{Name: "second"}, second.handle)
 	awaitWorkers(t, o, 2)
 
-	p.freeze(true)
+	link.Turn(stalled)
 	receive(t, "the second attempt", second.started)
-	p.freeze(false)
+	link.Turn(linktest.Weather{})
 	// It hears that it is not wanted, or has concluded that its owner is gone; either way it stops.
 	receive(t, "the end of the first attempt", first.causes)
 	close(second.release)
@@ -98,9 +96,8 @@ func TestAShortBreakCostsNothing(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	o := startOwner(t, b, OwnerConfig{})
-	p := startProxy(t, b)
 	words := make(chan string)
-	startWorkerAt(t, b, p.url(), WorkerConfig{}, func(_ context.Context, task *Task) {
+	_, link := startWorkerBehind(t, b, WorkerConfig{}, func(_ context.Context, task *Task) {
 		for word := range words {
 			task.Send([]byte(word), true)
 		}
@@ -115,7 +112,8 @@ func TestAShortBreakCostsNothing(t *testing.T) {
 	want := ""
 	for i := range 20 {
 		if i == 5 || i == 12 {
-			p.cut(false)
+			link.Turn(gone)
+			link.Turn(linktest.Weather{})
 		}
 		word := fmt.Sprintf("%d ", i+1)
 		want += word
@@ -131,13 +129,12 @@ func TestALongBreakInterruptsTurns(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	o := startOwner(t, b, OwnerConfig{})
-	p := startProxy(t, b)
 	g := newGated()
-	startWorkerAt(t, b, p.url(), WorkerConfig{}, g.handle)
+	_, link := startWorkerBehind(t, b, WorkerConfig{}, g.handle)
 	awaitWorkers(t, o, 1)
 	submit(t, o, job(""))
 	receive(t, "the task", g.started)
-	p.cut(true)
+	link.Turn(gone)
 	if cause := receive(t, "the interruption", g.causes); !errors.Is(cause, ErrDisconnected) {
 		t.Errorf("cause = %v", cause)
 	}

@@ -6,14 +6,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"maxrelay/queue/linktest"
 )
 
 // hangGuard ends a test that waits for something that never comes.
@@ -253,107 +253,15 @@ func receive[T any](t testing.TB, what string, ch <-chan T) T {
 	}
 }
 
-// proxy stands between a worker and the broker, to do to a connection what networks and kernels do.
-type proxy struct {
-	listener net.Listener
-	target   string
-	wg       sync.WaitGroup
+// What a network between a worker and the broker can be.
+var (
+	gone    = linktest.Weather{Cut: true}
+	stalled = linktest.Weather{Up: linktest.Held, Down: linktest.Held}
+)
 
-	mu     sync.Mutex
-	moved  *sync.Cond
-	frozen bool
-	refuse bool
-	conns  map[net.Conn]struct{}
-}
-
-func startProxy(t testing.TB, b *Broker) *proxy {
+// startWorkerBehind starts one whose network the test makes.
+func startWorkerBehind(t testing.TB, b *Broker, cfg WorkerConfig, handle Handler) (*Worker, *linktest.Link) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: l, target: b.Addr().String(), conns: make(map[net.Conn]struct{})}
-	p.moved = sync.NewCond(&p.mu)
-	p.wg.Go(p.accept)
-	t.Cleanup(p.close)
-	return p
-}
-
-func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }
-
-func (p *proxy) accept() {
-	for {
-		in, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", p.target)
-		if err != nil || !p.keep(in, out) {
-			in.Close()
-			if out != nil {
-				out.Close()
-			}
-			continue
-		}
-		p.wg.Go(func() { p.pipe(in, out) })
-		p.wg.Go(func() { p.pipe(out, in) })
-	}
-}
-
-func (p *proxy) keep(conns ...net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.refuse {
-		return false
-	}
-	for _, c := range conns {
-		p.conns[c] = struct{}{}
-	}
-	return true
-}
-
-func (p *proxy) pipe(from, to net.Conn) {
-	defer from.Close()
-	defer to.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		p.mu.Lock()
-		for p.frozen {
-			p.moved.Wait()
-		}
-		p.mu.Unlock()
-		if err != nil {
-			return
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// freeze stops traffic without closing anything, as a stopped process or a pulled cable does.
-func (p *proxy) freeze(frozen bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.frozen = frozen
-	p.moved.Broadcast()
-}
-
-// cut closes the connections; with refuse, new ones fail too.
-func (p *proxy) cut(refuse bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refuse = refuse
-	for c := range p.conns {
-		c.Close()
-	}
-	clear(p.conns)
-}
-
-func (p *proxy) close() {
-	p.listener.Close()
-	p.cut(true)
-	p.freeze(false)
-	p.wg.Wait()
+	l := linktest.New(t, b.Addr().String())
+	return startWorkerAt(t, b, "nats://"+l.Addr(), cfg, handle), l
 }

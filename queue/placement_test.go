@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"maxrelay/queue/linktest"
 )
 
 func keys(n ...byte) []Key {
@@ -116,17 +118,16 @@ func TestAFullWarmWorkerIsWaitedFor(t *testing.T) {
 
 func TestAStickyJobIsReleasedAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, leave := range map[string]func(*Worker, *proxy){
-		"when its worker drains": func(w *Worker, _ *proxy) { w.stopIntake() },
-		"when its worker dies":   func(_ *Worker, p *proxy) { p.cut(true) },
+	for name, leave := range map[string]func(*Worker, *linktest.Link){
+		"when its worker drains": func(w *Worker, _ *linktest.Link) { w.stopIntake() },
+		"when its worker dies":   func(_ *Worker, l *linktest.Link) { l.Turn(gone) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := startBroker(t)
 			o := startOwner(t, b, OwnerConfig{StickyWait: time.Minute})
-			p := startProxy(t, b)
 			g := newGated()
-			warm := startWorkerAt(t, b, p.url(), WorkerConfig{Name: "warm", Slots: 1}, g.handle)
+			warm, link := startWorkerBehind(t, b, WorkerConfig{Name: "warm", Slots: 1}, g.handle)
 			awaitWorkers(t, o, 1)
 			submit(t, o, job(""))
 			receive(t, "the task that fills it", g.started)
@@ -141,7 +142,7 @@ func TestAStickyJobIsReleasedAtOnce(t *testing.T) {
 			if !sticky {
 				t.Fatal("the job does not wait for its warm worker")
 			}
-			leave(warm, p)
+			leave(warm, link)
 			if r := read(t, c); r.worker != "cold" || r.text != "x" || r.err != nil {
 				t.Errorf("got %+v", r)
 			}
