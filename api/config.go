@@ -37,7 +37,7 @@ type Config struct {
 	Heartbeat     time.Duration // silence after which a stream gets a comment, 15 s
 	WriteTimeout  time.Duration // longest time a client may take for one write, 60 s
 	TurnTimeout   time.Duration // longest life of a request, waiting included, 30 min
-	RecordTimeout time.Duration // longest time a request waits for its usage event, 5 s
+	RecordTimeout time.Duration // longest time a request waits for its usage event, 500 ms
 
 	Now func() time.Time // by whose days requests are counted, time.Now
 }
@@ -56,7 +56,7 @@ func (c Config) withDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, time.Minute)
 	c.TurnTimeout = cmp.Or(c.TurnTimeout, 30*time.Minute)
-	c.RecordTimeout = cmp.Or(c.RecordTimeout, 5*time.Second)
+	c.RecordTimeout = cmp.Or(c.RecordTimeout, 500*time.Millisecond)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

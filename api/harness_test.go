@@ -72,6 +72,7 @@ func openNode(t *testing.T, cfg Config, queueCfg queue.OwnerConfig, run script) 
 	}
 	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{}, log)
 	must(t, err)
+	t.Cleanup(func() { recorder.Close(cancelled()) })
 	limits := openLimits(t, nc, cfg.Now, hangGuard)
 
 	if cfg.Keys == nil {

@@ -68,7 +68,7 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 
 func (s *Server) warnings() (all []string) {
 	if s.recorder.Ailing() {
-		all = append(all, "usage events are not recorded: the log tells why")
+		all = append(all, "usage events wait for the broker")
 	}
 	if s.live.Load().keys.Behind() {
 		all = append(all, "changes of API keys by other nodes are not seen")

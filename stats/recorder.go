@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,7 +38,7 @@ const (
 	usageSubject = "usage.ev"
 
 	// duplicateWindow is how long a second event with the id of a former one is
-	// dropped by the broker. No retry of Record lasts nearly as long.
+	// dropped by the broker.
 	duplicateWindow = 10 * time.Minute
 
 	retryPause = 100 * time.Millisecond
@@ -47,17 +46,15 @@ const (
 
 // Recorder writes usage events to the broker.
 //
-// It has no queue and no goroutine: who records an event waits for its ack, because a
-// request must not end before it is counted. At most Outstanding callers publish at
-// once; further ones block until one is done or their context ends, and then the event
-// is lost, which the returned error says.
+// Who records an event waits for its ack, because a request should not end before it is
+// counted, but not for a broker that is away: then the event is kept here until it is
+// back. At most Outstanding callers publish at once; further ones wait until one is done.
 type Recorder struct {
 	js    jetstream.JetStream
 	cfg   RecorderConfig
 	log   zerolog.Logger
 	slots chan struct{} // one element per outstanding event
-
-	ailing atomic.Bool // the last event was lost
+	late  late
 }
 
 // OpenRecorder creates the stream of usage events, or brings it up to this
@@ -74,7 +71,9 @@ func OpenRecorder(ctx context.Context, nc *nats.Conn, cfg RecorderConfig, log ze
 	if _, err := js.CreateOrUpdateStream(ctx, streamConfig(cfg)); err != nil {
 		return nil, fmt.Errorf("creating stream %s: %w", usageStream, err)
 	}
-	return &Recorder{js: js, cfg: cfg, log: log, slots: make(chan struct{}, cfg.Outstanding)}, nil
+	r := &Recorder{js: js, cfg: cfg, log: log, slots: make(chan struct{}, cfg.Outstanding)}
+	r.late.ctx, r.late.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return r, nil
 }
 
 func streamConfig(cfg RecorderConfig) jetstream.StreamConfig {
@@ -94,41 +93,49 @@ func streamConfig(cfg RecorderConfig) jetstream.StreamConfig {
 	}
 }
 
-// Record keeps the event and returns when the broker has it. Lost acks are retried
-// with the same message id until ctx ends, so the event is there once however often
-// it was sent.
+// Record keeps the event. It returns when the broker has it or, at the end of ctx, when
+// it waits for the broker here. Lost acks are retried with the same message id, so the
+// event is there once however often it was sent. It is lost, which the error says, when
+// too many wait.
 func (r *Recorder) Record(ctx context.Context, e Event) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("recording usage of %s: %w", e.ID, err)
 	}
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return fmt.Errorf("recording usage of %s: %w", e.ID, context.Cause(ctx))
+	begun := time.Now()
+	if err = r.recordNow(ctx, e, data); err == nil {
+		return nil
 	}
-	if r.ailing.Load() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, ailingWait)
-		defer cancel()
+	if r.late.empty() {
+		r.log.Warn().Err(err).Msg("usage events wait for the broker")
 	}
-	if err := r.publish(ctx, subject(e.KeyID, e.Model), e.ID, data); err != nil {
-		r.ailing.Store(true)
-		return fmt.Errorf("recording usage of %s: %w", e.ID, err)
-	}
-	if r.ailing.CompareAndSwap(true, false) {
-		r.log.Info().Msg("usage events are recorded again")
+	if !r.late.keep(lateEvent{e, data, begun}, r.deliver) {
+		return fmt.Errorf("recording usage of %s: too many events wait for the broker: %w", e.ID, err)
 	}
 	return nil
 }
 
-// ailingWait is how long an event is tried for while the one before it was lost: long
-// enough to see that the broker is back, and no burden on every answer.
-const ailingWait = 300 * time.Millisecond
+func (r *Recorder) recordNow(ctx context.Context, e Event, data []byte) error {
+	if r.Ailing() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ailingWait)
+		defer cancel()
+	}
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return r.publish(ctx, subject(e.KeyID, e.Model), e.ID, data)
+}
 
-// Ailing reports whether the last event was lost.
-func (r *Recorder) Ailing() bool { return r.ailing.Load() }
+// ailingWait is how long an event is tried for while others wait for the broker: long
+// enough to see that it is back, and no burden on every answer.
+const ailingWait = 100 * time.Millisecond
+
+// Ailing reports whether events wait for the broker.
+func (r *Recorder) Ailing() bool { return !r.late.empty() }
 
 func (r *Recorder) publish(ctx context.Context, subject, id string, data []byte) error {
 	for {

@@ -12,7 +12,7 @@ import (
 // them have one at most.
 func (s *storm) mustHaveCounted() {
 	s.t.Helper()
-	events, seen, orphans := usageEvents(s.t, s.broker), s.seenByNodes(), 0
+	events, seen, orphans := usageEvents(s.t, s.cluster.nodes[0].dial()), s.seenByNodes(), 0
 	for _, e := range s.endings {
 		e.mustAgree(s, events, seen)
 		if s.diedUnder(e) {
@@ -36,7 +36,7 @@ func (s *storm) mustHaveCounted() {
 // seenByNodes are the requests that any API node has ended, by id.
 func (s *storm) seenByNodes() map[string]access {
 	all := make(map[string]access)
-	for _, p := range s.procs {
+	for _, p := range s.procs() {
 		for id, line := range p.arrived() {
 			if _, twice := all[id]; twice {
 				s.t.Errorf("request %s ended twice", id)

@@ -9,11 +9,10 @@ import (
 
 // fault is something that fails, and is healed.
 type fault struct {
-	kind   *kindOfFault
-	at     time.Duration // planned
-	victim int           // number of the station
-	lasts  time.Duration // how long until it is healed, at least
-	pick   uint64        // of whatever there is to choose from then
+	kind  *kindOfFault
+	at    time.Duration // planned
+	lasts time.Duration // how long until it is healed, at least
+	pick  uint64        // of whatever there is to choose from
 
 	station  *station
 	from, to time.Time // written before the storm is over, under its mutex
@@ -38,9 +37,6 @@ func planFaults(seed uint64, lasts, every time.Duration) (plan []*fault) {
 		}
 		x := &fault{kind: deck[0], at: at, pick: rng.Uint64(), lasts: shortestFault + time.Duration(rng.Int64N(int64(longestFault-shortestFault)))}
 		deck = deck[1:]
-		if x.victim = rng.IntN(stormNodes); !x.kind.atNode {
-			x.victim = rng.IntN(stormWorkers)
-		}
 		plan = append(plan, x)
 	}
 	return plan
@@ -59,14 +55,16 @@ func (s *storm) strikeAll(ctx context.Context, plan []*fault) {
 }
 
 func (s *storm) strike(ctx context.Context, x *fault) {
-	if x.station = s.workers[x.victim%len(s.workers)]; x.kind.atNode {
-		x.station = s.nodes[x.victim]
+	all := s.workers
+	if x.kind.atNode {
+		all = s.nodes
 	}
+	x.station = all[x.pick%uint64(len(all))]
 	x.station.busy.Lock()
 	defer x.station.busy.Unlock()
 	if x.kind.away && x.kind.atNode {
-		s.oneNode.Lock()
-		defer s.oneNode.Unlock()
+		s.away.Lock()
+		defer s.away.Unlock()
 	}
 	if ctx.Err() != nil { // waited too long
 		return

@@ -64,9 +64,9 @@ func restarted(x *fault) error {
 
 func under(w linktest.Weather) func(*fault) error {
 	return func(x *fault) error {
-		x.station.link.Turn(w)
+		x.station.turn(w)
 		x.wait()
-		x.station.link.Turn(linktest.Weather{})
+		x.station.turn(linktest.Weather{})
 		return nil
 	}
 }

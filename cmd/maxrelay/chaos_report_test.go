@@ -50,7 +50,7 @@ func (s *storm) keepLogs() {
 		return
 	}
 	dir := s.t.ArtifactDir()
-	for i, p := range s.procs {
+	for i, p := range s.procs() {
 		name := filepath.Join(dir, fmt.Sprintf("%03d-%s.log", i, p.name))
 		if err := os.WriteFile(name, []byte(p.text()), 0o600); err != nil {
 			s.t.Error(err)

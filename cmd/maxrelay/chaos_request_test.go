@@ -65,7 +65,7 @@ var errHung = errors.New("there was no end")
 
 // postTo reports whether the node took the connection.
 func (c *caller) postTo(ctx context.Context, e *ending, body string, see func(pieces int)) bool {
-	link, taken := e.node.link, net.Addr(nil)
+	link, taken := e.node.links[0], net.Addr(nil)
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) { taken = g.Conn.LocalAddr() }})
 	r, err := http.NewRequestWithContext(traced, http.MethodPost, "http://"+link.Addr()+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {

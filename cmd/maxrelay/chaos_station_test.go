@@ -17,61 +17,80 @@ import (
 // station is the place of an API node or a worker: its process is killed and started
 // again, and is found where it was.
 type station struct {
-	storm *storm
+	*site
 	name  string
+	cli   string
+	mood  string // file with orders for CLIs that start; "" for an API node
 	ready string // what its process says when it is
 	args  []string
-	link  *linktest.Link // from callers to an API node, from a worker to the broker
-	mood  string         // file with orders for CLIs that start
+	links []*linktest.Link // from callers to an API node, or from a worker to the brokers
 
 	busy sync.Mutex // held by the one fault that strikes here
-	mu   sync.Mutex
+	at   sync.Mutex
 	proc *proc
 }
 
 func (s *storm) newNode(i int) *station {
-	return &station{storm: s, name: fmt.Sprint("api", i), ready: servesHTTP, link: linktest.New(s.t, ""),
-		args: []string{"api", "--log-level", "info", "--nats-url", s.url + strings.TrimPrefix(s.outside.ClientURL(), "nats://")}}
+	st := &station{site: s.cluster.nodes[i], name: fmt.Sprint("api", i), cli: s.cli, ready: servesHTTP, links: []*linktest.Link{linktest.New(s.t, "")},
+		args: []string{"api", "--log-level", "info"}}
+	st.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q, %q, %q]}\nqueue: {timeout: 15s}", tenantKeys[0], tenantKeys[1], tenantKeys[2])
+	return st
 }
 
 func (s *storm) newWorker(i int) *station {
-	name := fmt.Sprint("w", i)
-	link := linktest.New(s.t, strings.TrimPrefix(s.outside.ClientURL(), "nats://"))
-	return &station{storm: s, name: name, ready: takesJobs, link: link, mood: filepath.Join(s.dir, name+".mood"),
-		args: []string{"worker", "--log-level", "info", "--nats-url", s.url + link.Addr(),
-			"--set", fmt.Sprint("worker.max_sessions=", stormSlots), "--set", fmt.Sprint("worker.max_sessions_per_key=", stormSlots),
-			"--set", "worker.cli.start_timeout=10s", "--set", "worker.cli.first_byte_timeout=3s", "--set", "worker.cli.idle_timeout=3s",
-			"--set", "worker.drain_timeout=20s"}}
+	st := &station{site: s.newSite(fmt.Sprint("w", i)), name: fmt.Sprint("w", i), cli: s.cli, ready: takesJobs}
+	st.mood = filepath.Join(st.dir, "mood")
+	var brokers []string
+	for _, node := range s.cluster.nodes {
+		link := linktest.New(s.t, node.nats)
+		st.links = append(st.links, link)
+		brokers = append(brokers, "nats://"+link.Addr())
+	}
+	st.args = []string{"worker", "--log-level", "info", "--nats-url", strings.Join(brokers, ",")}
+	for _, setting := range []string{
+		fmt.Sprint("worker.max_sessions=", stormSlots), fmt.Sprint("worker.max_sessions_per_key=", stormSlots), "worker.drain_timeout=20s",
+		"worker.cli.start_timeout=10s", "worker.cli.first_byte_timeout=3s", "worker.cli.idle_timeout=3s",
+	} {
+		st.args = append(st.args, "--set", setting)
+	}
+	return st
 }
 
 func (st *station) isNode() bool { return st.mood == "" }
 
 // start returns when the process is ready.
 func (st *station) start() error {
-	p := st.storm.launch(st.name, func(testing.TB) (string, map[string]string) {
-		return st.storm.cli, map[string]string{claudetest.EnvFile: st.mood}
+	p := st.launch(st.name, func(testing.TB) (string, map[string]string) {
+		return st.cli, map[string]string{claudetest.EnvFile: st.mood}
 	}, st.args...)
-	st.mu.Lock()
+	st.at.Lock()
 	st.proc = p
-	st.mu.Unlock()
+	st.at.Unlock()
 	line, err := p.says(st.ready)
 	if err != nil {
 		return fmt.Errorf("%w:\n%s", err, p.text())
 	}
 	if url, ok := line["url"].(string); ok {
-		st.link.LeadTo(strings.TrimPrefix(url, "http://"))
+		st.links[0].LeadTo(strings.TrimPrefix(url, "http://"))
 	}
 	return nil
 }
 
 // now is the process that is there, or was last.
 func (st *station) now() *proc {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	st.at.Lock()
+	defer st.at.Unlock()
 	return st.proc
 }
 
 func (st *station) signal(sig syscall.Signal) { _ = st.now().cmd.Process.Signal(sig) }
+
+// turn changes the weather of all its links.
+func (st *station) turn(w linktest.Weather) {
+	for _, l := range st.links {
+		l.Turn(w)
+	}
+}
 
 // stop ends the process in order.
 func (st *station) stop() error {

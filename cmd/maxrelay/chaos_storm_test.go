@@ -2,44 +2,32 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
+	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/rs/zerolog"
-
-	"maxrelay/queue"
 )
 
 const (
-	stormNodes   = 3
 	stormWorkers = 4
 	stormSlots   = 12 // of a worker
 	stormCallers = 24
 )
 
-// storm is an installation of several API nodes and workers, the callers who ask it,
-// and the faults that strike it meanwhile.
+// storm is an installation of three API nodes and several workers, the callers who ask
+// it, and the faults that strike it meanwhile.
 type storm struct {
-	*site
+	*cluster
 	seed    uint64
-	begun   time.Time
-	lasted  time.Duration
 	cli     string
 	nodes   []*station
 	workers []*station
-	broker  *nats.Conn
-	outside *queue.Broker
-	url     string
 
-	oneNode sync.Mutex // held while an API node is away: the others are a majority
-	work    sync.WaitGroup
+	begun  time.Time
+	lasted time.Duration
+	work   sync.WaitGroup // callers and faults
+	away   sync.Mutex     // held while an API node is: the others are a majority
 
 	mu      sync.Mutex
 	endings []*ending
@@ -47,40 +35,41 @@ type storm struct {
 }
 
 func openStorm(t *testing.T, seed uint64) *storm {
-	s := &storm{site: newSite(t), seed: seed, cli: buildCLI(t)}
-	s.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q, %q, %q]}\nqueue: {timeout: 15s}", tenantKeys[0], tenantKeys[1], tenantKeys[2])
+	s := &storm{cluster: newCluster(t), seed: seed, cli: buildCLI(t)}
 	t.Cleanup(s.keepLogs)
-	s.openBroker(t)
-	for i := range stormNodes {
+	for i := range s.cluster.nodes {
 		s.nodes = append(s.nodes, s.newNode(i))
 	}
 	for i := range stormWorkers {
 		s.workers = append(s.workers, s.newWorker(i))
 	}
-	for _, st := range slices.Concat(s.nodes, s.workers) {
-		if err := st.start(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.startAll(s.nodes)
+	s.startAll(s.workers)
 	return s
 }
 
-func (s *storm) openBroker(t *testing.T) {
-	tokenFile := filepath.Join(s.dir, "token")
-	var err error
-	if s.outside, err = queue.OpenBroker(t.Context(), queue.BrokerConfig{Listen: "127.0.0.1:0", StoreDir: t.TempDir(), TokenFile: tokenFile}, zerolog.Nop()); err != nil {
-		t.Fatal(err)
+// startAll starts processes together, since the nodes of a new cluster wait for one another.
+func (s *storm) startAll(all []*station) {
+	s.t.Helper()
+	errs := make([]error, len(all))
+	var starting sync.WaitGroup
+	for i, st := range all {
+		starting.Go(func() { errs[i] = st.start() })
 	}
-	t.Cleanup(s.outside.Close)
-	token, err := os.ReadFile(tokenFile)
-	if err != nil {
-		t.Fatal(err)
+	starting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		s.t.Fatal(err)
 	}
-	s.url = "nats://" + strings.TrimSpace(string(token)) + "@"
-	if s.broker, err = s.outside.Connect("test"); err != nil {
-		t.Fatal(err)
+}
+
+func (s *storm) stations() []*station { return slices.Concat(s.nodes, s.workers) }
+
+// procs are all there were, by station.
+func (s *storm) procs() (all []*proc) {
+	for _, st := range s.stations() {
+		all = append(all, st.procs...)
 	}
-	t.Cleanup(s.broker.Close)
+	return all
 }
 
 // blow lets callers ask for so long, while faults strike.

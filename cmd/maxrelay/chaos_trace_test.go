@@ -63,7 +63,7 @@ func (s *storm) mustBeQuietAgain(before quiet) {
 // mustEndWithoutATrace stops everything as an operator would.
 func (s *storm) mustEndWithoutATrace() {
 	s.t.Helper()
-	for _, st := range slices.Concat(s.workers, s.nodes) {
+	for _, st := range slices.Backward(s.stations()) {
 		if !st.isNode() {
 			eventually(s.t, "a worker to have the pipes of its CLIs alone", st.holdsPipesOfItsCLIs)
 		}
@@ -71,8 +71,10 @@ func (s *storm) mustEndWithoutATrace() {
 			s.t.Error(err)
 		}
 	}
-	eventually(s.t, "every process to be gone", func() bool { return len(s.alive()) == 0 })
-	s.mustNotCry()
+	eventually(s.t, "every process to be gone", func() bool { return len(s.base.alive()) == 0 })
+	for _, st := range s.stations() {
+		st.mustNotCry()
+	}
 }
 
 // holdsPipesOfItsCLIs: three each, and two that the program's runtime has for itself.

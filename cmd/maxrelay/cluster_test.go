@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -16,6 +17,7 @@ import (
 // cluster is three installations whose brokers are one.
 type cluster struct {
 	t     testing.TB
+	base  *site // whose folder the others' are in
 	nodes []*site
 }
 
@@ -23,21 +25,28 @@ func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	base := newSite(t)
 	routes := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
-	c := &cluster{t: t}
+	c := &cluster{t: t, base: base}
 	for i, route := range routes {
-		s := &site{t: t, dir: filepath.Join(base.dir, fmt.Sprint("node", i)), model: base.model, nats: freeAddress(t)}
+		s := c.newSite(fmt.Sprint("node", i))
 		s.nodes = fmt.Sprintf("cluster: {listen: %q, routes: [%s], secret: %q}", route, strings.Join(routes, ", "), "a secret of the test's own, not too short")
-		t.Cleanup(s.killAll)
-		if err := os.MkdirAll(filepath.Join(s.dir, "data"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		// One token, so that local workers may go from node to node as if all were one machine.
-		if err := os.WriteFile(filepath.Join(s.dir, "data", "nats.token"), []byte("a token of the test's own"), 0o600); err != nil {
-			t.Fatal(err)
-		}
 		c.nodes = append(c.nodes, s)
 	}
 	return c
+}
+
+// newSite is a machine of the cluster. All have one token, so that workers may go from
+// node to node.
+func (c *cluster) newSite(name string) *site {
+	c.t.Helper()
+	s := &site{t: c.t, dir: filepath.Join(c.base.dir, name), model: c.base.model, nats: freeAddress(c.t)}
+	c.t.Cleanup(s.killAll)
+	if err := os.MkdirAll(filepath.Join(s.dir, "data"), 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "data", "nats.token"), []byte("a token of the test's own"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
 }
 
 // startAll starts a process on each node, and waits for them together.
@@ -52,8 +61,18 @@ func (c *cluster) startAll(ready, command string) (all []*proc) {
 	return all
 }
 
-// js is a connection to the broker as an operator has it.
+// js is the broker's streams as an operator has them.
 func (s *site) js() jetstream.JetStream {
+	s.t.Helper()
+	js, err := jetstream.New(s.dial())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return js
+}
+
+// dial is a connection to the broker as an operator has it.
+func (s *site) dial() *nats.Conn {
 	s.t.Helper()
 	nc, err := queue.Dial("nats://"+s.nats, queue.DialOptions{Name: "operator", TokenFile: filepath.Join(s.dir, "data", "nats.token"), Log: zerolog.Nop()})
 	if err != nil {
@@ -61,9 +80,5 @@ func (s *site) js() jetstream.JetStream {
 	}
 	s.t.Cleanup(nc.Close)
 	eventually(s.t, "the connection", nc.IsConnected)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return js
+	return nc
 }

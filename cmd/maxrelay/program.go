@@ -280,6 +280,7 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.opened("recorder", recorder.Close)
 	if err := p.openLimits(ctx, recorder); err != nil {
 		return err
 	}
