@@ -25,7 +25,7 @@ type door struct {
 	router *mux.Router
 	http   *http.Server
 	scheme string
-	listen net.Listener // set by open
+	listen *listener // set by open
 }
 
 // newDoor speaks HTTP/1.1 only: HTTP/2 has no deadline for headers (Go 1.26).
@@ -52,18 +52,17 @@ func (s *Server) newRouter() *mux.Router {
 	return r
 }
 
-func (s *Server) open(d *door, addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
+func (s *Server) open(d *door, addr string) (err error) {
+	if d.listen, err = listen(addr); err != nil {
 		return fmt.Errorf("http listener: %w", err)
 	}
+	l := net.Listener(d.listen)
 	if s.cfg.TLS != nil {
 		l = tls.NewListener(l, s.cfg.TLS)
 		d.scheme = "https"
 	}
-	d.listen = l
 	s.serving.Go(func() {
-		if err := d.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := d.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.log.Error().Err(err).Msg("http listener failed")
 		}
 	})
@@ -76,7 +75,18 @@ func (d *door) url() string { return d.scheme + "://" + d.listen.Addr().String()
 // shutdown stops the intake at both doors and waits for the answers that run.
 func (s *Server) shutdown(ctx context.Context) error {
 	var both errgroup.Group
-	both.Go(func() error { return s.clients.http.Shutdown(ctx) })
-	both.Go(func() error { return s.management.http.Shutdown(ctx) })
+	both.Go(func() error { return s.clients.shutdown(ctx) })
+	both.Go(func() error { return s.management.shutdown(ctx) })
 	return both.Wait()
+}
+
+func (d *door) shutdown(ctx context.Context) error {
+	if d.listen != nil {
+		d.listen.stop()
+		select {
+		case <-d.listen.stopped:
+		case <-ctx.Done():
+		}
+	}
+	return d.http.Shutdown(ctx)
 }

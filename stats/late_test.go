@@ -116,19 +116,21 @@ func TestLateEventsAreLostAtTheEndAndSaid(t *testing.T) {
 }
 
 func TestLateEventsAreBounded(t *testing.T) {
-	b := startBroker(t)
-	r := open(t, b.nc, RecorderConfig{AckWait: 50 * time.Millisecond})
-	b.goAway()
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
+	_, nc := connect(t)
+	r, err := OpenRecorder(t.Context(), nc, RecorderConfig{Outstanding: 1}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.slots <- struct{}{}
 	for i := range maxLate {
-		if err := r.Record(over, Event{ID: fmt.Sprint(i)}); err != nil {
-			t.Fatalf("event %d: %v", i, err)
+		if !r.late.keep(lateEvent{}, func(lateEvent) {}) {
+			t.Fatalf("no room for %d events", i)
 		}
 	}
-	if err := r.Record(over, Event{ID: "one too many"}); err == nil {
+	if err := r.Record(soon(t), Event{ID: "one too many"}); err == nil {
 		t.Error("there is no bound")
 	}
+	r.Close(soon(t))
 }
 
 // The broker forgets ids after some minutes, and an ack may have been lost.

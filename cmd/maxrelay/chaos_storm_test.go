@@ -12,7 +12,7 @@ import (
 const (
 	stormWorkers = 4
 	stormSlots   = 12 // of a worker
-	stormCallers = 24
+	stormCallers = 16
 )
 
 // storm is an installation of three API nodes and several workers, the callers who ask
