@@ -9,6 +9,7 @@ import (
 
 	"maxrelay/api/admin"
 	"maxrelay/api/key"
+	"maxrelay/api/upstream"
 )
 
 // Config is the configuration of a Server. Zero fields take the defaults given here.
@@ -20,6 +21,8 @@ type Config struct {
 
 	Admin      *admin.Admin // management; none, and then its paths are not there
 	AdminApart bool         // management is only at the address of OpenAdmin
+
+	Upstreams []upstream.Upstream // that paths which are not ours are passed on to, tried in this order; none
 
 	Pending func() string // why there may be no worker yet, told by /health; nothing
 

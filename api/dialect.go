@@ -3,7 +3,6 @@ package api
 import (
 	"crypto/rand"
 	"net/http"
-	"strings"
 	"time"
 
 	"maxrelay/api/anthropic"
@@ -36,12 +35,13 @@ var (
 )
 
 // dialectOf tells by the path, so that what fails before the request finds its route is
-// told in the client's words too.
+// told in the client's words too. Clients of an upstream's other paths speak as those of
+// the Messages API do.
 func dialectOf(r *http.Request) *dialect {
-	if r.URL.Path == messagesRoute || strings.HasPrefix(r.URL.Path, messagesRoute+"/") {
-		return messagesAPI
+	if isOurs(r.URL.Path) {
+		return openAI
 	}
-	return openAI
+	return messagesAPI
 }
 
 // writer writes the answers to a question, as they come or in one piece at their end.

@@ -28,6 +28,7 @@ func (p *reply) book(ctx context.Context, status, unsent int) {
 // book records the event first: of a node that dies before it has settled, another one
 // finds what was used.
 func (s *Server) book(ctx context.Context, x *exchange, ticket *limit.Ticket, e stats.Event) {
+	e.CacheReadShare = stats.CacheReadShare(e.Usage)
 	s.meters.event(e)
 	ctx = context.WithoutCancel(ctx)
 	s.record(ctx, e)

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"maxrelay/api/limit"
+	"maxrelay/api/upstream"
 	"maxrelay/queue"
 	"maxrelay/stats"
 )
@@ -39,6 +40,8 @@ type Server struct {
 	clients    door
 	management door // not open unless Config.AdminApart is set
 
+	forwarder *upstream.Forwarder
+
 	bodies  *budget        // of bytes of request bodies
 	answers *answers       // to requests with an Idempotency-Key
 	making  sync.WaitGroup // the goroutines that make them
@@ -60,6 +63,10 @@ func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.
 	s.bodies = newBudget(cfg.BodyBudget, max(cfg.BodyLimit, cfg.BodyBudget/4*3))
 	s.answers = newAnswers(maxAnswers)
 	s.Change(cfg)
+	var err error
+	if s.forwarder, err = upstream.New(upstream.Config{Upstreams: cfg.Upstreams, Estimate: s.estimate.Tokens}, logger); err != nil {
+		return nil, err
+	}
 	s.clients = s.newDoor(s.clientRoutes(), s.guard)
 	s.management = s.newDoor(s.managementRoutes(s.newRouter()), guardManagement)
 	return s, nil
@@ -68,13 +75,15 @@ func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.
 const (
 	healthRoute   = "/health"
 	chatRoute     = "/v1/chat/completions"
-	messagesRoute = "/v1/messages"
+	messagesRoute = upstream.MessagesPath
+	countRoute    = upstream.CountTokensPath
 )
 
-// clientRoutes is all there is. A path that is not here is answered with 404, a method
-// that is not here with 405.
+// clientRoutes is all there is here. A path that is not is passed on to an upstream or
+// answered with 404, a method that is not with 405.
 func (s *Server) clientRoutes() *mux.Router {
 	r := s.newRouter()
+	r.NotFoundHandler = s.serve(s.elsewhere)
 	read := []string{http.MethodGet, http.MethodHead}
 	r.Handle(healthRoute, s.serve(s.health)).Methods(read...)
 	if s.cfg.Metrics != nil {
@@ -83,8 +92,10 @@ func (s *Server) clientRoutes() *mux.Router {
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
 	r.Handle(chatRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
-	r.Handle(messagesRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
-	r.Handle(messagesRoute+"/count_tokens", s.serve(s.authenticated(noCount))).Methods(http.MethodPost)
+	if !s.forwarder.Configured() { // whose answer is the real one
+		r.Handle(messagesRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
+		r.Handle(countRoute, s.serve(s.authenticated(noCount))).Methods(http.MethodPost)
+	}
 	if s.cfg.AdminApart {
 		return r
 	}
@@ -129,6 +140,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.serving.Wait()
 	s.making.Wait()
+	s.forwarder.Close()
 	if err != nil {
 		return fmt.Errorf("closing the http server: %w", err)
 	}

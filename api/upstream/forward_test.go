@@ -266,7 +266,7 @@ func TestOtherPanicsGoOn(t *testing.T) {
 			t.Errorf("got %v", p)
 		}
 	}()
-	_, _ = f.Serve(panicking{httptest.NewRecorder()}, httptest.NewRequest("GET", "/v1/files", nil), nil, key.Identity{})
+	_, _ = f.Serve(panicking{httptest.NewRecorder()}, httptest.NewRequest("GET", "/v1/files", nil), nil, Asked{}, key.Identity{})
 }
 
 type panicking struct{ http.ResponseWriter }

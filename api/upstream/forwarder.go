@@ -78,18 +78,18 @@ type Result struct {
 	First time.Time // its first byte; zero when there was none
 }
 
-// Serve answers a request whose body was read whole. It must have been: an answer may
-// begin before the body ended, and net/http closes the body then.
+// Serve answers a request whose body was read whole and looked at. It must have been: an
+// answer may begin before the body ended, and net/http closes the body then.
 //
 // Its error is ErrCut, and then the caller panics with http.ErrAbortHandler when it has
 // recorded the result, so that the client too sees the answer as cut.
-func (f *Forwarder) Serve(w http.ResponseWriter, r *http.Request, body []byte, who key.Identity) (Result, error) {
+func (f *Forwarder) Serve(w http.ResponseWriter, r *http.Request, body []byte, asked Asked, who key.Identity) (Result, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	p := &passage{f: f, ctx: ctx, w: w, in: r, body: body, who: who, meter: new(meter)}
-	p.result.Asked = Look(body)
-	if err := p.refusal(); err != nil {
-		p.refuse(err)
+	p.result.Asked = asked
+	if err := f.Check(w.Header(), r); err != nil {
+		p.fail(err)
 		return p.result, nil
 	}
 	err := p.run()

@@ -64,7 +64,11 @@ func (r *relay) serve(w http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("X-Request-Id", "ours")
-	result, err := r.f.Serve(w, req, body, key.Identity{ID: "k_1"})
+	asked, err := Look(body)
+	if err != nil {
+		r.t.Error(err)
+	}
+	result, err := r.f.Serve(w, req, body, asked, key.Identity{ID: "k_1"})
 	r.results <- result
 	if errors.Is(err, ErrCut) {
 		panic(http.ErrAbortHandler)

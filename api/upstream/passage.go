@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"maxrelay/api/anthropic"
 	"maxrelay/api/key"
 	"maxrelay/session/chat"
 )
@@ -30,13 +31,6 @@ type passage struct {
 	broke  error // why reading the answer ended before its end
 	meter  *meter
 	result Result
-}
-
-func (p *passage) refusal() *chat.Error {
-	if !p.f.Configured() {
-		return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path, and no upstream is configured that it could be passed on to"}
-	}
-	return checkRequest(p.in)
 }
 
 // run is done when the client has the answer, or an error instead.
@@ -87,6 +81,9 @@ func (p *passage) inspect(resp *http.Response) error {
 	if err := gunzip(resp); err != nil {
 		return err
 	}
+	if p.result.Asked.UsesModel(p.in) {
+		endWithServe(resp)
+	}
 	cleanAnswer(resp.Header, p.w.Header())
 	if resp.Header.Get("Request-Id") == "" {
 		nameRequest(p.w.Header())
@@ -97,6 +94,13 @@ func (p *passage) inspect(resp *http.Response) error {
 	}
 	resp.Body = &tap{resp.Body, p}
 	return nil
+}
+
+// endWithServe takes the length off, so that the client sees the answer's end when whoever
+// serves it has counted what it used, and not when it has so many bytes.
+func endWithServe(resp *http.Response) {
+	resp.Header.Del("Content-Length")
+	resp.ContentLength = -1
 }
 
 // gunzip is for upstreams that compress although they were asked not to, since the
@@ -175,11 +179,16 @@ func (p *passage) cutBy() chat.Code {
 
 // fail answers with an error. A client that left gets none.
 func (p *passage) fail(err error) {
-	f := FailureOf(err)
+	h := p.w.Header()
+	f := anthropic.FailureOf(err, h.Get("X-Request-Id"))
 	p.result.Status, p.result.Code = f.Status, chat.Code(f.Code)
-	if p.result.Code != chat.CodeCancelled {
-		f.Write(p.w)
+	if p.result.Code == chat.CodeCancelled {
+		return
 	}
+	f.SetHeaders(h)
+	nameRequest(h)
+	p.w.WriteHeader(f.Status)
+	_, _ = p.w.Write(f.Body) // a client that left needs no error
 }
 
 // count settles what the request used. Errors cost nothing; of an answer without counts,
@@ -188,7 +197,7 @@ func (p *passage) count() {
 	p.meter.end()
 	p.result.Answered, p.result.Usage = p.meter.model, p.meter.counts.usage()
 	p.result.Code = cmp.Or(p.result.Code, p.meter.failed)
-	if p.meter.final || !p.asking || !p.result.Asked.usesModel(p.in) {
+	if p.meter.final || !p.asking || !p.result.Asked.UsesModel(p.in) {
 		return
 	}
 	p.result.Estimated = true

@@ -213,7 +213,7 @@ func TestTheTimeoutEndsWithTheHeaders(t *testing.T) {
 				must(t, err)
 				f.transport.DialContext = pipes.dial
 				w := httptest.NewRecorder()
-				result, err := f.Serve(w, httptest.NewRequest("POST", "/v1/messages", nil), []byte(streamRequest), key.Identity{})
+				result, err := f.Serve(w, httptest.NewRequest("POST", "/v1/messages", nil), []byte(streamRequest), Asked{Model: "m", Stream: true}, key.Identity{})
 				if err != nil || w.Code != tc.status || (result.Usage.OutputTokens == 40) != (tc.status == 200) {
 					t.Errorf("status %d, %+v, %v", w.Code, result, err)
 				}

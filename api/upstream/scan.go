@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"slices"
+	"strings"
 )
 
 const (
@@ -29,12 +30,13 @@ type scanner struct {
 	atName  bool           // the next string is a name
 	literal bool           // within a number, true, false or null
 
-	quoted, naming, escaped, isText bool // within a string
+	quoted, naming, escaped, isText, isMedia bool // within a string
 
 	keeping int // which of wanted is read, -1 for none
 	level   int // of that value
 	kept    []byte
 	lost    bool // no object, or deeper than can be followed
+	unclear bool // a wanted member of the object's own is there twice, or a name may be one in another spelling
 }
 
 func newScanner(texts *texts, wanted ...member) *scanner {
@@ -155,6 +157,7 @@ func (s *scanner) keep(p ...byte) {
 
 func (s *scanner) end() {
 	if s.keeping >= 0 && s.depth == s.level {
+		s.unclear = s.unclear || s.found[s.keeping] != nil
 		s.found[s.keeping] = slices.Clone(s.kept)
 		s.keeping = -1
 	}
@@ -168,6 +171,9 @@ func (s *scanner) openString() {
 		return
 	}
 	s.isText = s.texts != nil && textNames[string(s.name)]
+	if s.isMedia = s.texts != nil && mediaNames[string(s.name)]; s.isMedia {
+		s.texts.media++
+	}
 	s.begin('"')
 	s.keep('"')
 }
@@ -215,6 +221,8 @@ func (s *scanner) content(p []byte) {
 		s.name = append(s.name, p[:min(len(p), maxName+1-len(s.name))]...)
 	case s.isText:
 		s.texts.add(p)
+	case s.isMedia:
+		s.texts.mediaBytes += len(p)
 	}
 }
 
@@ -229,4 +237,13 @@ func (s *scanner) closeString() {
 	if s.depth <= len(s.names) {
 		s.names[s.depth-1] = append(s.names[s.depth-1][:0], s.name...)
 	}
+	s.unclear = s.unclear || s.depth == 1 && s.isDisguised(string(s.name))
+}
+
+// isDisguised reports whether some decoder may take a name for a wanted one that is not
+// written like it: escapes are undone by all, and some do not mind capitals.
+func (s *scanner) isDisguised(name string) bool {
+	return strings.Contains(name, "\\") || slices.ContainsFunc(s.wanted, func(m member) bool {
+		return m.outer == "" && m.name != name && strings.EqualFold(m.name, name)
+	})
 }

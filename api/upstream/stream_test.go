@@ -176,7 +176,7 @@ func TestWhyARequestEndedIsTold(t *testing.T) {
 				<-r.Context().Done()
 			})).f
 			w := httptest.NewRecorder()
-			result, err := f.Serve(w, httptest.NewRequest("GET", "/v1/files", nil).WithContext(ctx), nil, key.Identity{})
+			result, err := f.Serve(w, httptest.NewRequest("GET", "/v1/files", nil).WithContext(ctx), nil, Asked{}, key.Identity{})
 			wantFailure(t, w.Result(), tc.status, tc.kind)
 			if result.Code != tc.code || result.Status != tc.status || err != nil {
 				t.Errorf("%+v, %v", result, err)

@@ -17,12 +17,20 @@ var methods = []string{
 	http.MethodPatch, http.MethodDelete, http.MethodOptions,
 }
 
-// refuse answers such a request.
-func (p *passage) refuse(err *chat.Error) {
-	if err.Code == chat.CodeMethod {
-		p.w.Header().Set("Allow", strings.Join(methods, ", "))
+// Check says why a request is not passed on, if it is not: the error is a *chat.Error, and
+// the header gets what belongs to it.
+func (f *Forwarder) Check(h http.Header, r *http.Request) error {
+	if !f.Configured() {
+		return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path, and no upstream is configured that it could be passed on to"}
 	}
-	p.fail(err)
+	err := checkRequest(r)
+	if err == nil {
+		return nil
+	}
+	if err.Code == chat.CodeMethod {
+		h.Set("Allow", strings.Join(methods, ", "))
+	}
+	return err
 }
 
 // checkRequest refuses what could lead anywhere else than below an upstream's root, or

@@ -9,6 +9,9 @@ var textNames = map[string]bool{
 	"prompt": true, "input": true, "instructions": true, "arguments": true, "reasoning_content": true, "delta": true,
 }
 
+// mediaNames are the members that hold a picture or a file, or say where one is.
+var mediaNames = map[string]bool{"data": true, "file_data": true, "file_id": true, "image_url": true}
+
 // maxSample is how much of a text is looked at to estimate its tokens.
 const maxSample = 64 << 10
 
@@ -16,6 +19,9 @@ const maxSample = 64 << 10
 type texts struct {
 	sample []byte // as it stands in JSON, escapes included
 	bytes  int
+
+	media      int // pictures and files beside it
+	mediaBytes int
 }
 
 func (t *texts) add(p []byte) {

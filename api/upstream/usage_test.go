@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -182,23 +184,85 @@ func TestEscapesAreTakenOff(t *testing.T) {
 func TestLook(t *testing.T) {
 	for body, want := range map[string]Asked{
 		"": {}, "model": {}, "[]": {}, `"model"`: {}, "{}": {},
-		`{"model":"claude-x","stream":true,"max_tokens":100}`:                            {"claude-x", true, 100},
-		` { "max_tokens" : 5 , "stream" : false , "model" : "a/b:c@1[1m]" } `:            {"a/b:c@1[1m]", false, 5},
-		`{"messages":[{"content":"\"model\":\"no\""}],"x":{"model":"no"},"model":"yes"}`: {"yes", false, 0},
-		`{"model":"first","model":"last"}`:                                               {"last", false, 0},
+		`{"model":"claude-x","stream":true,"max_tokens":100}`:                            {Model: "claude-x", Stream: true, MaxTokens: 100},
+		` { "max_tokens" : 5 , "stream" : false , "model" : "a/b:c@1[1m]" } `:            {Model: "a/b:c@1[1m]", MaxTokens: 5},
+		`{"messages":[{"content":"\"model\":\"no\""}],"x":{"model":"no"},"model":"yes"}`: {Model: "yes"},
+		`{"messages":[{"model":"a"},{"model":"b"}],"model":"c"}`:                         {Model: "c"},
 		`{"model":null,"stream":null,"max_tokens":null}`:                                 {},
 		`{"model":5,"stream":"true","max_tokens":"5"}`:                                   {},
-		`{"model":"two words"}`:                                                          {},
-		`{"model":"line\nbreak"}`:                                                        {},
-		`{"model":"umläut"}`:                                                             {},
-		`{"model":"` + strings.Repeat("x", 129) + `"}`:                                   {},
-		`{"max_tokens":-1}`:                                                              {},
-		`{"image":"` + strings.Repeat("A", 1<<20) + `","model":"m"}`:                     {"m", false, 0},
-		`{"` + strings.Repeat("model", 100) + `":"no"}`:                                  {},
-		`{"model":"m"`: {"m", false, 0},
+		`{"model":"two words"}`:                                      {},
+		`{"model":"line\nbreak"}`:                                    {},
+		`{"model":"umläut"}`:                                         {},
+		`{"model":"` + strings.Repeat("x", 129) + `"}`:               {},
+		`{"max_tokens":-1}`:                                          {},
+		`{"image":"` + strings.Repeat("A", 1<<20) + `","model":"m"}`: {Model: "m"},
+		`{"` + strings.Repeat("model", 100) + `":"no"}`:              {},
+		`{"model":"m"`:                                               {Model: "m"},
 	} {
-		if got := Look([]byte(body)); got != want {
-			t.Errorf("%.80s: %+v", body, got)
+		got, err := Look([]byte(body))
+		if got.Input = 0; got != want || err != nil {
+			t.Errorf("%.80s: %+v, %v", body, got, err)
+		}
+	}
+}
+
+func TestPromptsAreEstimated(t *testing.T) {
+	picture := strings.Repeat("A", 1<<20)
+	for body, want := range map[string]int{
+		"":                                    0,
+		`{"model":"m","messages":"12345678"}`: 9,
+		`{"a":{"data":"` + picture + `"}}`:    5 + 1600,
+		`{"a":[{"image_url":"x"},{"file_id":"y"}]}`: 10 + 3200,
+	} {
+		if got, _ := Look([]byte(body)); got.Input < want-1 || got.Input > want+1 {
+			t.Errorf("%.80s: %d tokens, want %d", body, got.Input, want)
+		}
+	}
+}
+
+// What an upstream may read otherwise would be counted, and allowed, for another model.
+func TestABodyThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
+	for _, body := range []string{
+		`{"model":"first","model":"last"}`,
+		`{"model":null,"model":"last"}`,
+		`{"model":"a"}{"model":"b"}`,
+		`{"mod\u0065l":"a"}`,
+		`{"x":1,"\u006dodel":"a","model":"b"}`,
+		`{"Model":"a"}`,
+		`{"model":"a","MODEL":"b"}`,
+		`{"max_tokens":1,"max_tokens":100000}`,
+		`{"max_tokens":1,"Max_Tokens":100000}`,
+		`{"stream":true,"stream":false}`,
+	} {
+		_, err := Look([]byte(body))
+		if e, ok := errors.AsType[*chat.Error](err); !ok || e.Code != chat.CodeInvalid {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+func TestWhatRequestsCost(t *testing.T) {
+	for _, tc := range []struct {
+		method, path, model string
+		uses, counted       bool
+	}{
+		{"POST", "/v1/messages", "m", true, true},
+		{"POST", "/v1/messages", "", false, false},
+		{"POST", "/v1/messages?beta=true", "m", true, true},
+		{"POST", "/v1/responses", "m", true, true},
+		{"POST", "/v1/responses", "", false, false},
+		{"POST", "/v1/messages/batches", "", false, false},
+		{"POST", "/v1/messages/count_tokens", "m", false, true},
+		{"POST", "/v1/messages/count_token%73", "m", true, true},
+		{"POST", "/x/v1/messages/count_tokens", "m", true, true},
+		{"POST", "/v1/files", "", false, true},
+		{"POST", "/v1/files/x", "", false, false},
+		{"GET", "/v1/messages/batches", "", false, true},
+		{"DELETE", "/v1/files/x", "", false, true},
+	} {
+		r := httptest.NewRequest(tc.method, tc.path, nil)
+		if a := (Asked{Model: tc.model}); a.UsesModel(r) != tc.uses || a.Counted(r) != tc.counted {
+			t.Errorf("%s %s of %q: %t %t", tc.method, tc.path, tc.model, a.UsesModel(r), a.Counted(r))
 		}
 	}
 }
@@ -267,7 +331,7 @@ func BenchmarkLook(b *testing.B) {
 	body := []byte(`{"image":"` + strings.Repeat("A", 10<<20) + `","text":"` + strings.Repeat(`line of text\n`, 1<<20) + `","model":"m"}`)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if Look(body).Model != "m" {
+		if a, err := Look(body); a.Model != "m" || err != nil {
 			b.Fatal("not found")
 		}
 	}

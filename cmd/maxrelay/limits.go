@@ -73,6 +73,13 @@ func (t TierConfig) rate() limit.Rate {
 	return limit.Rate{Requests: t.Requests, Period: t.Period}
 }
 
+func (c Config) upstreams() (all []upstream.Upstream) {
+	for _, u := range c.Forward {
+		all = append(all, u.upstream())
+	}
+	return all
+}
+
 func (u UpstreamConfig) upstream() upstream.Upstream {
 	return upstream.Upstream{Name: u.Name, URL: u.URL, APIKey: u.APIKey, Timeout: u.Timeout, MaxRetries: u.MaxRetries}
 }

@@ -334,7 +334,7 @@ func (p *program) apiConfig(cfg Config) (api.Config, error) {
 		return api.Config{}, err
 	}
 	return api.Config{Version: version, Keys: keys, Proxies: proxies, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
-		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models,
+		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models, Upstreams: cfg.upstreams(),
 		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
 }
 

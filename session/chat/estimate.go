@@ -2,7 +2,10 @@ package chat
 
 const (
 	bytesPerToken = 4
-	mediaTokens   = 1600 // of an image or a PDF, whose tokens do not follow from its bytes
+
+	// MediaTokens is an estimate for an image or a PDF, whose tokens do not follow from
+	// its bytes.
+	MediaTokens = 1600
 )
 
 // EstimatePrompt estimates the tokens of the prompt cheaply, from its bytes. The CLI's
@@ -29,7 +32,7 @@ func blockBytes(blocks []Block) (n int) {
 		case b.Source.Type == "text":
 			n += len(b.Source.Data)
 		default:
-			n += mediaTokens * bytesPerToken
+			n += MediaTokens * bytesPerToken
 		}
 	}
 	return n

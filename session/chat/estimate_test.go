@@ -21,7 +21,7 @@ func TestPromptsAreEstimatedByTheirBytes(t *testing.T) {
 			{Role: RoleUser, Content: []Block{{Type: BlockToolResult, Content: []Block{{Type: BlockText, Text: text}}}}},
 		}}, 103},
 		{"an image, whatever its bytes", Request{Messages: []Message{{Role: RoleUser, Content: []Block{
-			{Type: BlockImage, Source: &Source{Type: "base64", Data: strings.Repeat("x", 1<<20)}}}}}}, mediaTokens},
+			{Type: BlockImage, Source: &Source{Type: "base64", Data: strings.Repeat("x", 1<<20)}}}}}}, MediaTokens},
 		{"a document of text", Request{Messages: []Message{{Role: RoleUser, Content: []Block{
 			{Type: BlockDocument, Title: "long", Source: &Source{Type: "text", Data: text}}}}}}, 101},
 	}
