@@ -248,7 +248,7 @@ func TestWhatIsReservedIsReleasedWhenNobodyCanServe(t *testing.T) {
 // panicky is a client's connection that breaks the server.
 type panicky struct{ *httptest.ResponseRecorder }
 
-func (p *panicky) Flush() { panic("the connection is cursed") }
+func (p *panicky) Write([]byte) (int, error) { panic("the connection is cursed") }
 
 func TestAPanicIsBookedAndReleased(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
@@ -256,7 +256,7 @@ func TestAPanicIsBookedAndReleased(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, chatRoute, strings.NewReader(ask("hi", `,"stream":true`)))
 	r.Host = "localhost"
 	func() {
-		defer func() { _ = recover() }() // of the error's own flush
+		defer func() { _ = recover() }() // of the error's own write
 		n.clients.http.Handler.ServeHTTP(&panicky{httptest.NewRecorder()}, r)
 	}()
 	if e := n.usage(1)[0]; e.ErrorCode != "internal_error" {

@@ -140,7 +140,7 @@ func TestAChangeIsForRequestsThatCome(t *testing.T) {
 		}
 	}
 	for origin, listed := range map[string]bool{"https://one.example": false, "https://two.example": true} {
-		r := httptest.NewRequest(http.MethodGet, "/open", nil)
+		r := httptest.NewRequest(http.MethodGet, "/api/open", nil)
 		r.Header.Set("Origin", origin)
 		if s.originListed(r) != listed {
 			t.Errorf("%s: listed %t", origin, !listed)

@@ -29,9 +29,9 @@ func bare(t *testing.T, cfg Config) *Server {
 	}
 	s, err := New(cfg, nil, nil, nil, zerolog.Nop())
 	must(t, err)
-	s.clients.router.Handle("/open", s.serve(func(x *exchange, _ *http.Request) error { return x.json(http.StatusOK, "in") }))
-	s.clients.router.Handle("/panic", s.serve(func(*exchange, *http.Request) error { panic("SECRET") }))
-	s.clients.router.Handle("/late", s.serve(func(x *exchange, _ *http.Request) error {
+	s.clients.router.Handle("/api/open", s.serve(func(x *exchange, _ *http.Request) error { return x.json(http.StatusOK, "in") }))
+	s.clients.router.Handle("/api/panic", s.serve(func(*exchange, *http.Request) error { panic("SECRET") }))
+	s.clients.router.Handle("/api/late", s.serve(func(x *exchange, _ *http.Request) error {
 		x.openStream()
 		must(t, x.send([]byte("data: {}\n\n")))
 		panic("SECRET")
@@ -89,7 +89,7 @@ func TestWebPagesAreKeptOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := bare(t, Config{Host: "relay.lan", Origins: []string{listed}})
-			r := httptest.NewRequest(tc.method, "/open", nil)
+			r := httptest.NewRequest(tc.method, "/api/open", nil)
 			r.Host = tc.host
 			for k, v := range tc.header {
 				r.Header.Set(k, v)
@@ -151,8 +151,8 @@ func TestPanicsBecomeErrors(t *testing.T) {
 	s := bare(t, Config{})
 	s.log = zerolog.New(logged)
 	for path, want := range map[string]string{
-		"/panic": `{"error":{"message":"the server made a mistake; its log has the request id","type":"api_error","param":null,"code":"internal_error"}}`,
-		"/late":  "data: {}\n\ndata: " + `{"error":{"message":"the server made a mistake; its log has the request id","type":"api_error","param":null,"code":"internal_error"}}` + "\n\n",
+		"/api/panic": `{"error":{"message":"the server made a mistake; its log has the request id","type":"api_error","param":null,"code":"internal_error"}}`,
+		"/api/late":  "data: {}\n\ndata: " + `{"error":{"message":"the server made a mistake; its log has the request id","type":"api_error","param":null,"code":"internal_error"}}` + "\n\n",
 	} {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Host = "localhost"
@@ -161,7 +161,7 @@ func TestPanicsBecomeErrors(t *testing.T) {
 		if got := w.Body.String(); got != want {
 			t.Errorf("%s: %s", path, got)
 		}
-		if status := map[string]int{"/panic": 500, "/late": 200}[path]; w.Code != status {
+		if status := map[string]int{"/api/panic": 500, "/api/late": 200}[path]; w.Code != status {
 			t.Errorf("%s: status %d", path, w.Code)
 		}
 	}
@@ -185,7 +185,7 @@ func TestPanicInATurnIsRecorded(t *testing.T) {
 func TestInsaneRequestIDsAreReplaced(t *testing.T) {
 	s := bare(t, Config{})
 	for sent, kept := range map[string]bool{"abc-1.2_3": true, "": false, "a b": false, "a\x00": false, strings.Repeat("a", 129): false, "<script>": false} {
-		r := httptest.NewRequest(http.MethodGet, "/open", nil)
+		r := httptest.NewRequest(http.MethodGet, "/api/open", nil)
 		r.Host = "localhost"
 		r.Header["X-Request-Id"] = []string{sent}
 		w := httptest.NewRecorder()
