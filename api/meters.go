@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"maxrelay/api/failure"
+	"maxrelay/api/roster"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
 	"maxrelay/stats"
@@ -224,7 +225,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for state, n := range workerStates(c.server.owner.Workers()) {
-		gauge(workersDesc, float64(n), state)
+		gauge(workersDesc, float64(n), string(state))
 	}
 	q := c.server.owner.Stats()
 	gauge(slotsDesc, float64(q.Slots), "all")
@@ -242,10 +243,14 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func workerStates(all []queue.WorkerInfo) map[string]int {
-	states := map[string]int{stateOK: 0, stateDraining: 0, stateResting: 0, stateUnavailable: 0}
+func workerStates(all []queue.WorkerInfo) map[roster.State]int {
+	states := make(map[roster.State]int)
+	for _, s := range roster.States { // each has its series from the start
+		states[s] = 0
+	}
 	for _, w := range all {
-		states[healthOf(w).State]++
+		state, _ := roster.Of(w).State()
+		states[state]++
 	}
 	return states
 }

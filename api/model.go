@@ -5,14 +5,13 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/gorilla/mux"
 
 	"maxrelay/api/anthropic"
 	"maxrelay/api/key"
 	"maxrelay/api/openai"
-	"maxrelay/queue"
+	"maxrelay/api/roster"
 	"maxrelay/session/chat"
 )
 
@@ -40,30 +39,6 @@ func modelNotFound() error {
 	return &chat.Error{Code: chat.CodeModelNotFound, Param: "model", Message: "no model has this id: GET /v1/models lists those there are"}
 }
 
-// workerInfo is what a worker tells of its CLI and account.
-type workerInfo struct {
-	CLIVersion string   `json:"cli_version"`
-	Models     []string `json:"models"`
-	SignedIn   *bool    `json:"signed_in"`
-	Account    string   `json:"account"` // what kind it is
-	Limits     []window `json:"limits"`
-	Reason     string   `json:"reason"` // why it cannot serve
-}
-
-// window is a span of time in which a worker's account has a certain amount of use.
-type window struct {
-	Window   string    `json:"window,omitempty"`
-	Models   string    `json:"models,omitempty"` // whose alone it counts, "" for all
-	Used     float64   `json:"used"`
-	ResetsAt time.Time `json:"resets_at,omitzero"`
-	Reached  bool      `json:"reached,omitempty"`
-}
-
-func infoOf(w queue.WorkerInfo) (info workerInfo) {
-	_ = json.Unmarshal(w.Info, &info) // a worker of another version may tell less
-	return info
-}
-
 // allowModel refuses a caller whose key has a list of models without this one. Whether
 // there is such a model it does not say.
 func allowModel(who key.Identity, id string) error {
@@ -81,7 +56,7 @@ func (s *Server) modelIDs(who key.Identity) []string {
 	for _, w := range s.owner.Workers() {
 		if slices.Contains(w.Pools, who.Pool) {
 			alive = true
-			ids = append(ids, infoOf(w).Models...)
+			ids = append(ids, roster.Of(w).Told.Models...)
 		}
 	}
 	if alive {

@@ -166,7 +166,7 @@ func (w *Worker) presenceLocked() presence {
 	p := presence{
 		V: wireVersion, ID: w.id, Name: w.cfg.Name, Version: w.cfg.Version, Pools: w.cfg.Pools,
 		Slots: w.cfg.Slots, Busy: w.busy, Use: w.use, Rest: packRests(w.rests, time.Now()),
-		Draining: w.draining, Server: w.nc.ConnectedServerId(),
+		Draining: w.leavesLocked(), Server: w.nc.ConnectedServerId(),
 	}
 	p.Client, _ = w.nc.GetClientID() // 0 while not connected
 	return p

@@ -21,6 +21,8 @@ const (
 	verbWelcome = "welcome" // owner → worker: your consumers exist
 	verbCancel  = "cancel"  // owner → worker: stop this attempt
 	verbResend  = "resend"  // owner → worker: frames are missing
+	verbDrain   = "drain"   // owner → worker, request: take no more jobs
+	verbResume  = "resume"  // owner → worker, request: take jobs again
 )
 
 const everyWorker = "all"

@@ -23,6 +23,9 @@ type WorkerConfig struct {
 	// not block. May be nil.
 	Info func() json.RawMessage
 
+	// Resumed is called when an administrator has the worker take jobs again. It must not block. May be nil.
+	Resumed func()
+
 	RingBytes int // sent frames kept per task in case they have to be sent again, default 256 KB
 }
 
@@ -81,8 +84,9 @@ type Worker struct {
 
 	mu       sync.Mutex // guards what follows
 	busy     int        // slots taken
-	draining bool
-	use      float64 // of the account
+	draining bool       // for good
+	paused   bool       // until it is told to resume
+	use      float64    // of the account
 	rests    []Rest
 	quiet    chan struct{} // closed when draining and no task is left
 	tasks    map[*Task]struct{}
@@ -166,6 +170,9 @@ func (w *Worker) onOrder(m *nats.Msg) {
 		}
 	case verbWelcome:
 		w.kickPullers()
+	case verbDrain, verbResume:
+		w.pause(verb == verbDrain)
+		_ = m.Respond(nil) // who asked hears nothing, and looks at the roster
 	case verbCancel, verbResend:
 		var o order
 		if json.Unmarshal(m.Data, &o) == nil {
@@ -201,7 +208,7 @@ func (w *Worker) snapshot() []*Task {
 func (w *Worker) reserve(model string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, rests := w.restLocked(model, time.Now()); rests || w.draining || w.busy >= w.cfg.Slots {
+	if _, rests := w.restLocked(model, time.Now()); rests || w.leavesLocked() || w.busy >= w.cfg.Slots {
 		return false
 	}
 	w.busy++
@@ -212,7 +219,7 @@ func (w *Worker) reserve(model string) bool {
 func (w *Worker) release() {
 	w.mu.Lock()
 	w.busy--
-	w.loadChangedLocked(w.busy == w.cfg.Slots-1)
+	w.loadChangedLocked(w.busy == w.cfg.Slots-1 || w.busy == 0 && w.leavesLocked())
 	w.mu.Unlock()
 	w.kickPullers()
 }
@@ -246,7 +253,7 @@ func (w *Worker) room() (free, used int, rest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	rest, rests := w.restLocked("", time.Now())
-	if w.draining || rests {
+	if w.leavesLocked() || rests {
 		return 0, 9, rest
 	}
 	free = w.cfg.Slots - w.busy

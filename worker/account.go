@@ -79,6 +79,14 @@ func (a *account) refused(now time.Time) {
 	a.doubt = now.Add(doubtFor)
 }
 
+// wake ends all rests. The next refusal begins another.
+func (a *account) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.rests)
+	a.doubt = time.Time{}
+}
+
 func (a *account) signIn(kind session.Account) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -20,6 +20,7 @@ import (
 // Config says who the worker is and how it runs its CLI.
 type Config struct {
 	Name    string         // a label for people; the worker's id adds a suffix of each start
+	Version string         // of this program
 	Pools   []string       // pools it serves; default "default"
 	Slots   int            // turns at a time; default Session.MaxSessions
 	Session session.Config // Changed is the worker's own
@@ -63,8 +64,8 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 		cfg.Slots = cfg.Session.MaxSessions
 	}
 	w.queue, err = queue.NewWorker(ctx, nc, queue.WorkerConfig{
-		Name: cfg.Name, Pools: cfg.Pools, Slots: cfg.Slots,
-		Info: w.info,
+		Name: cfg.Name, Version: cfg.Version, Pools: cfg.Pools, Slots: cfg.Slots,
+		Info: w.info, Resumed: w.resumed,
 	}, w.run, log)
 	if err != nil {
 		return nil, fmt.Errorf("join the queue: %w", err)
@@ -111,6 +112,13 @@ func (w *Worker) meet(id session.Identity) {
 	if !id.Account.SignedIn() {
 		w.log.Warn().Msg("the claude CLI is not signed in: run `claude` on this machine and log in")
 	}
+	w.tellAccount()
+}
+
+// resumed forgets the account's rests: an administrator knows better.
+func (w *Worker) resumed() {
+	<-w.ready
+	w.account.wake()
 	w.tellAccount()
 }
 

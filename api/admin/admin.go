@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"maxrelay/api/key"
+	"maxrelay/queue"
 )
 
 // Config is the configuration of an Admin. Zero fields take the defaults given here.
@@ -24,6 +25,7 @@ type Config struct {
 	Networks key.Networks // that may call; all
 	Replicas int          // copies of each event in a cluster, 1
 
+	Owner      *queue.Owner                   // of the queue whose workers are managed; none, and then their routes are not there
 	Tiers      func() []string                // of request rates that a key may have; basic, premium, unlimited
 	ClientAddr func(*http.Request) netip.Addr // whose address counts; the connection's peer
 	Usage      func(keyID string) Usage       // what a key has used; nothing
@@ -103,6 +105,13 @@ func (a *Admin) Routes(r *mux.Router) {
 	add(http.MethodGet, "/api-keys/{id}/stats", a.signedIn(a.showStats))
 
 	add(http.MethodGet, "/audit", a.signedIn(a.listAudit))
+
+	if a.cfg.Owner == nil {
+		return
+	}
+	add(http.MethodGet, "/workers", a.signedIn(a.listWorkers))
+	add(http.MethodPost, "/workers/{id}/drain", a.signedIn(a.drainWorker))
+	add(http.MethodPost, "/workers/{id}/resume", a.signedIn(a.resumeWorker))
 }
 
 // Protect lets only requests of a signed-in administrator through, for management

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"maxrelay/api/key"
+	"maxrelay/queue"
 )
 
 // failure is an error as a client is told it. Its words hold nothing of what the client
@@ -48,6 +49,8 @@ func failureOf(err error) (f failure, known bool) {
 	case errors.Is(err, key.ErrConflict):
 		return failure{status: http.StatusConflict, kind: "conflict_error", code: "conflict",
 			message: "the key was changed by somebody else at the same time: look at it and try again"}, true
+	case errors.Is(err, queue.ErrUnknownWorker):
+		return failure{status: http.StatusNotFound, code: "not_found", message: "there is no worker with this id"}, true
 	case errors.Is(err, errBroker):
 		return failure{status: http.StatusServiceUnavailable, kind: "service_unavailable", code: "broker_unavailable",
 			message: "the broker did not answer, so this may not have been done: look and try again", retryAfter: 5 * time.Second}, false

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,7 +22,7 @@ func TestTwoMachinesOneOfWhichIsAtItsLimit(t *testing.T) {
 	}
 	m := newMeteredModel(s, "one")
 
-	asking := startTraffic(t, node.url, 3)
+	asking := startTraffic(t, 3, asked{text: "hello", answer: "hello"}, node.url)
 	asking.await(asking.of("one", 1), asking.of("two", 1))
 	resets := m.useUp(5 * time.Second)
 	asking.await(func() bool { return m.refusals() > 0 })
@@ -104,100 +103,4 @@ func (m *meteredModel) refusals() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.refused
-}
-
-// traffic is clients that go on asking, each in conversations of its own. An answer that is
-// none fails the test.
-type traffic struct {
-	t       *testing.T
-	url     string
-	halt    chan struct{}
-	clients sync.WaitGroup
-
-	mu      sync.Mutex
-	answers int
-	by      map[string]int // answers by worker
-	news    chan struct{}  // closed and replaced at each answer
-}
-
-func startTraffic(t *testing.T, url string, clients int) *traffic {
-	l := &traffic{t: t, url: url, halt: make(chan struct{}), by: make(map[string]int), news: make(chan struct{})}
-	for i := range clients {
-		l.clients.Go(func() { l.converse(i) })
-	}
-	t.Cleanup(l.stop)
-	return l
-}
-
-// converse asks until it is stopped, three questions a conversation.
-func (l *traffic) converse(client int) {
-	var req chatRequest
-	for n := 0; ; n++ {
-		select {
-		case <-l.halt:
-			return
-		default:
-		}
-		if n%3 == 0 {
-			req = chatRequest{User: fmt.Sprint("client ", client), Stream: n%2 == 0}
-		}
-		req.Messages = append(req.Messages, message{"user", fmt.Sprint("question ", n)})
-		a, err := send(l.t.Context(), l.url, req, nil)
-		if err != nil || a.status != http.StatusOK || a.errCode != "" || a.text != "hello" || a.finish != "stop" {
-			l.t.Errorf("client %d, question %d: %+v, %v", client, n, a, err)
-			return
-		}
-		req.Messages = append(req.Messages, message{"assistant", a.text})
-		l.note(a.worker())
-	}
-}
-
-func (l *traffic) note(worker string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.answers++
-	l.by[worker]++
-	close(l.news)
-	l.news = make(chan struct{})
-}
-
-// of is a condition for await: so many more answers by this worker.
-func (l *traffic) of(worker string, n int) func() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before := l.by[worker]
-	return func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return l.by[worker] >= before+n
-	}
-}
-
-// await looks at every answer until all conditions were met.
-func (l *traffic) await(conditions ...func() bool) {
-	l.t.Helper()
-	late := time.After(guard)
-	for len(conditions) > 0 {
-		l.mu.Lock()
-		news := l.news
-		l.mu.Unlock()
-		if conditions[0]() {
-			conditions = conditions[1:]
-			continue
-		}
-		select {
-		case <-news:
-		case <-late:
-			l.t.Fatal("it never happened")
-		}
-	}
-}
-
-func (l *traffic) stop() {
-	select {
-	case <-l.halt:
-	default:
-		close(l.halt)
-	}
-	l.clients.Wait()
 }

@@ -146,7 +146,7 @@ func (m *manager) login(ctx context.Context, username, password string) error {
 	return nil
 }
 
-// ask sends a request and returns the answer, which is JSON. A nil body is none.
+// ask sends a request below /admin and returns the answer, which is JSON. A nil body is none.
 func (m *manager) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
 	var sent io.Reader
 	if body != nil {
@@ -156,7 +156,7 @@ func (m *manager) ask(ctx context.Context, method, path string, body any) ([]byt
 		}
 		sent = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, m.root+"/admin/api-keys"+path, sent)
+	req, err := http.NewRequestWithContext(ctx, method, m.root+"/admin"+path, sent)
 	if err != nil {
 		return nil, err
 	}

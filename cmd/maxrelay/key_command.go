@@ -24,12 +24,17 @@ func keyCommand() *cobra.Command {
 			"the file admin.password in the data folder.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.PersistentFlags().Bool("json", false, "print what the node answered, as JSON")
-	c.PersistentFlags().String("url", "", "`URL` of another node than the configuration's")
+	managingFlags(c.PersistentFlags())
 	c.AddCommand(createKeyCommand(), listKeysCommand(), showKeyCommand(), updateKeyCommand(),
 		switchKeyCommand("disable", "Refuse a key from now on"), switchKeyCommand("enable", "Accept a disabled key again"),
 		deleteKeyCommand(), rotateKeyCommand())
 	return c
+}
+
+// managingFlags are those of commands that ask a running node.
+func managingFlags(f *pflag.FlagSet) {
+	f.Bool("json", false, "print what the node answered, as JSON")
+	f.String("url", "", "`URL` of another node than the configuration's")
 }
 
 // managing makes a command of what it asks the node and how people are shown the answer.
@@ -66,7 +71,7 @@ func createKeyCommand() *cobra.Command {
 			return nil, err
 		}
 		body["name"] = args[0]
-		return m.ask(c.Context(), http.MethodPost, "", body)
+		return m.ask(c.Context(), http.MethodPost, keysPath, body)
 	}, showSecret)
 	return c
 }
@@ -81,7 +86,7 @@ func listKeysCommand() *cobra.Command {
 		query.Set("include_deleted", c.Flag("deleted").Value.String())
 		query.Set("skip", c.Flag("skip").Value.String())
 		query.Set("limit", c.Flag("limit").Value.String())
-		return m.ask(c.Context(), http.MethodGet, "?"+query.Encode(), nil)
+		return m.ask(c.Context(), http.MethodGet, keysPath+"?"+query.Encode(), nil)
 	}, showList)
 	return c
 }
@@ -136,7 +141,9 @@ func rotateKeyCommand() *cobra.Command {
 	return c
 }
 
-func pathOf(id string) string { return "/" + url.PathEscape(id) }
+const keysPath = "/api-keys"
+
+func pathOf(id string) string { return keysPath + "/" + url.PathEscape(id) }
 
 func settingFlags(f *pflag.FlagSet) {
 	f.String("description", "", "`text` for people")

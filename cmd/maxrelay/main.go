@@ -63,7 +63,7 @@ func command() *cobra.Command {
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "API, embedded broker and a worker in one process", Args: cobra.NoArgs, RunE: running(serve)},
 		&cobra.Command{Use: "api", Short: "API and broker; workers join over the network", Args: cobra.NoArgs, RunE: running(apiNode)},
-		&cobra.Command{Use: "worker", Short: "A worker that takes jobs from a broker", Args: cobra.NoArgs, RunE: running(workerNode)},
+		workerCommand(),
 		keyCommand(),
 		&cobra.Command{Use: "broker", Short: "The broker alone, to back up or restore what it keeps", Args: cobra.NoArgs, RunE: running(brokerAlone)},
 		demoCommand(),

@@ -55,6 +55,7 @@ func (p *program) adminConfig() (admin.Config, error) {
 	return admin.Config{
 		Username: p.cfg.Admin.Username, Password: password, Networks: networks,
 		Tiers:      func() []string { return p.limits.Tiers() },
+		Owner:      p.owner,
 		ClientAddr: proxies.ClientAddr, Replicas: p.cfg.NATS.Cluster.Replicas,
 	}, nil
 }

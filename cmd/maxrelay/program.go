@@ -375,7 +375,7 @@ func workerConfig(cfg Config) (worker.Config, error) {
 	slots := cmp.Or(w.Slots, slotsFor(memory))
 	sessions := cmp.Or(w.MaxSessions, slots)
 	return worker.Config{
-		Name: w.Name, Pools: w.Pools, Slots: min(slots, sessions),
+		Name: w.Name, Version: version, Pools: w.Pools, Slots: min(slots, sessions),
 		Session: session.Config{
 			Path: executable(w.CLI.Path), Env: session.Environ(os.Environ(), configDir, w.CLI.Env), Cwd: cwd,
 			MaxSessions: sessions, MaxSessionsPerKey: w.MaxSessionsPerKey, Spares: min(w.Spares, sessions), MemoryLimit: memory,
