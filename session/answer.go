@@ -46,7 +46,7 @@ func (t *turn) begin(e *streamEvent) {
 
 // startBlock withholds kinds of blocks that this program does not know.
 func (t *turn) startBlock(e *streamEvent) {
-	t.calling = nil
+	t.calling, t.telling = nil, true
 	switch e.ContentBlock.Type {
 	case chat.BlockText, chat.BlockThinking:
 		t.text.WriteString(e.ContentBlock.Text)
@@ -85,7 +85,7 @@ func (t *turn) delta(e *streamEvent) error {
 
 // endBlock lets out what could have become a stop and did not.
 func (t *turn) endBlock(e *streamEvent) {
-	t.calling = nil
+	t.calling, t.telling = nil, false
 	if rest := t.cut.rest(); rest != "" {
 		t.text.WriteString(rest)
 		t.show(chat.Event{Type: chat.EventBlockDelta, Index: e.Index, Text: rest})
@@ -100,8 +100,8 @@ func (t *turn) show(e chat.Event) {
 }
 
 // stopMessage takes the reason why the first message ends. Where the CLI would go on by
-// itself (a cut or blank answer, a call that nobody answers) it is interrupted at once,
-// and also after a reason that is not known here.
+// itself (a cut or blank answer, a block that has no end, a call that nobody answers) it
+// is interrupted at once, and also after a reason that is not known here.
 func (t *turn) stopMessage(e *streamEvent) error {
 	if e.Delta.StopReason == "" {
 		t.broken = true // the CLI's own epilogue; its result line follows
@@ -113,7 +113,7 @@ func (t *turn) stopMessage(e *streamEvent) error {
 	}
 	u := t.meter.call
 	t.emit(chat.Event{Type: e.Type, StopReason: t.stop, StopSequence: e.Delta.StopSequence, Usage: &u})
-	if _, ok := t.said(); ok && len(t.withheld) == 0 && goodEnds[t.stop] {
+	if _, ok := t.said(); ok && !t.telling && len(t.withheld) == 0 && goodEnds[t.stop] {
 		return nil
 	}
 	return t.interrupt()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // what is to come of it.
 type upset struct {
 	name  string
-	reply anthropictest.Reply // to every call of the turn
+	reply anthropictest.Reply // to the call of the turn, and to all others if it is an error; the others hang until they are given up
 	calls int                 // at most; 1 where 0
 
 	code    chat.Code // "" where it is an answer all the same
@@ -123,8 +124,8 @@ var upsets = []upset{
 
 	{name: "a refusal", reply: priced(anthropictest.Refuse()), text: "I cannot", stop: chat.StopRefusal, usage: spent(2), counted: true},
 	{name: "a refusal without a word", reply: priced(anthropictest.Say().WithStop("refusal")), stop: chat.StopRefusal, usage: spent(0), counted: true},
-	{name: "max_tokens", reply: priced(anthropictest.MaxTokens(3)), calls: 3, text: "tok0 tok1 tok2 ", stop: chat.StopMaxTokens, usage: spent(3), counted: true},
-	{name: "the window exceeded", reply: priced(anthropictest.Text(3, 0).WithStop("model_context_window_exceeded")), calls: 3, text: "tok0 tok1 tok2 ", stop: chat.StopContextWindow, usage: spent(3), counted: true},
+	{name: "max_tokens", reply: priced(anthropictest.MaxTokens(3)), calls: 2, text: "tok0 tok1 tok2 ", stop: chat.StopMaxTokens, usage: spent(3), counted: true},
+	{name: "the window exceeded", reply: priced(anthropictest.Text(3, 0).WithStop("model_context_window_exceeded")), calls: 2, text: "tok0 tok1 tok2 ", stop: chat.StopContextWindow, usage: spent(3), counted: true},
 	{name: "pause_turn", reply: priced(anthropictest.Text(3, 0).WithStop("pause_turn")), text: "tok0 tok1 tok2 ", stop: chat.StopPauseTurn, usage: spent(3), counted: true},
 	{name: "an unknown stop reason", reply: priced(anthropictest.Text(3, 0).WithStop("novel")), text: "tok0 tok1 tok2 ", stop: "novel", usage: spent(3), counted: true},
 	{name: "an empty answer", reply: priced(anthropictest.Say()), calls: 2, stop: chat.StopEndTurn, usage: spent(0), counted: true},
@@ -171,7 +172,13 @@ func (c *talk) suffer(t *testing.T, u upset) {
 	c.bench = &bench{c.Pool, c.api, t}
 	c.api.Reset()
 	c.api.Unscript()
-	c.api.Script(func(anthropictest.Request) *anthropictest.Reply { return &u.reply })
+	var asked atomic.Int32
+	c.api.Script(func(anthropictest.Request) *anthropictest.Reply {
+		if hang := anthropictest.StallBeforeHeaders(); asked.Add(1) > 1 && u.reply.Error == nil {
+			return &hang
+		}
+		return &u.reply
+	})
 	upset := *c.req
 	upset.Messages = append(slices.Clip(c.req.Messages), chat.Text(chat.RoleUser, u.name))
 	got := c.ask(t.Context(), &upset)

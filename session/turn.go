@@ -46,6 +46,7 @@ type turn struct {
 	text        strings.Builder   // the first message's text
 	calls       []*call           // its calls of the client's tools
 	calling     *call             // the one that is being told
+	telling     bool              // a block is
 	cut         cutter            // of its text
 	held        strings.Builder   // the texts that the CLI took into its history
 	heldCalls   []json.RawMessage // and the arguments of the calls
