@@ -100,10 +100,12 @@ func wrongMethod(routes *mux.Router, x *exchange, r *http.Request) error {
 	return &chat.Error{Code: chat.CodeMethod, Message: "this path takes " + strings.Join(allowed, " or ") + " only"}
 }
 
+// allMethods are those that a route may have, or an upstream.
+var allMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
 // methods returns those that the request's path has.
 func methods(routes *mux.Router, r *http.Request) []string {
-	all := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-	return slices.DeleteFunc(all, func(method string) bool {
+	return slices.DeleteFunc(slices.Clone(allMethods), func(method string) bool {
 		probe := r.Clone(r.Context())
 		probe.Method = method
 		var m mux.RouteMatch

@@ -27,12 +27,15 @@ func isOurs(path string) bool {
 // elsewhere is what a path that has no route stands for: something at an upstream, unless
 // it is one of ours.
 func (s *Server) elsewhere(x *exchange, r *http.Request) error {
-	if isOurs(r.URL.Path) || !s.forwarder.Configured() {
+	if !s.isForwarded(r.URL.Path) {
 		return s.notFound(x, r)
 	}
 	x.route = forwardRoute(r.URL.Path)
 	return s.authenticated(s.forward)(x, r)
 }
+
+// isForwarded is asked about paths that have no route.
+func (s *Server) isForwarded(path string) bool { return s.forwarder.Configured() && !isOurs(path) }
 
 // forwardRoute keeps the paths of callers out of logs, records and metrics.
 func forwardRoute(path string) string {

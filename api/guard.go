@@ -151,8 +151,12 @@ const preflightAge = 10 * time.Minute
 // headers, of which the star names all but Authorization (Fetch standard, section
 // 3.3.3). OpenAI's client for browsers sends a dozen of its own.
 func (s *Server) grant(x *exchange, r *http.Request) {
+	allowed := methods(s.clients.router, r)
+	if len(allowed) == 0 && s.isForwarded(r.URL.Path) {
+		allowed = allMethods
+	}
 	h := x.Header()
-	h.Set("Access-Control-Allow-Methods", strings.Join(methods(s.clients.router, r), ", "))
+	h.Set("Access-Control-Allow-Methods", strings.Join(allowed, ", "))
 	h.Set("Access-Control-Allow-Headers", "*, Authorization")
 	h.Set("Access-Control-Max-Age", strconv.Itoa(int(preflightAge.Seconds())))
 	x.WriteHeader(http.StatusNoContent)

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"maxrelay/api/key"
+	"maxrelay/api/upstream"
 	"maxrelay/queue"
 )
 
@@ -112,10 +113,16 @@ func TestWebPagesAreKeptOut(t *testing.T) {
 
 func TestAListedPageIsToldWhatItMayDo(t *testing.T) {
 	const page = "https://chat.example.org"
-	for _, required := range []bool{false, true} {
-		s := bare(t, Config{Keys: newKeys(t, required, "secret"), Origins: []string{page}})
+	for _, forwards := range []bool{false, true} {
+		cfg := Config{Keys: newKeys(t, true, "secret"), Origins: []string{page}}
+		elsewhere := ""
+		if forwards {
+			cfg.Upstreams = []upstream.Upstream{{Name: "u", URL: "http://127.0.0.1:9", APIKey: "k"}}
+			elsewhere = "GET, HEAD, POST, PUT, PATCH, DELETE"
+		}
+		s := bare(t, cfg)
 		s.clients.router.Handle("/thing", s.serve(s.health)).Methods(http.MethodGet, http.MethodPatch, http.MethodDelete)
-		for path, want := range map[string]string{"/v1/chat/completions": "POST", "/v1/models": "GET, HEAD", "/thing": "GET, PATCH, DELETE", "/nothing": ""} {
+		for path, want := range map[string]string{"/v1/chat/completions": "POST", "/v1/models": "GET, HEAD", "/thing": "GET, PATCH, DELETE", "/v1/files/f": elsewhere, "/v1/chat/x": ""} {
 			r := httptest.NewRequest(http.MethodOptions, path, nil)
 			r.Host = "localhost:3456"
 			r.Header.Set("Origin", page)
