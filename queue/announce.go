@@ -22,6 +22,7 @@ type announcements struct {
 
 // chain is what one process holds.
 type chain struct {
+	owner   string // API key id
 	keys    []Key
 	busy    bool
 	kept    int // how many of its keys the owners know
@@ -29,21 +30,21 @@ type chain struct {
 	dropped bool
 }
 
-// Hold says what a process holds: the fingerprints of its conversation, shortest first, and whether it is in a turn.
-// Only an idle one attracts jobs. Owners are sent the difference to what they know.
-func (w *Worker) Hold(ref HoldingID, keys []Key, busy bool) {
+// Hold says what a process holds: whose conversation, by the API key's id, its fingerprints, shortest first, and whether
+// it is in a turn. Only an idle one attracts jobs. Owners are sent the difference to what they know.
+func (w *Worker) Hold(ref HoldingID, owner string, keys []Key, busy bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.chains[ref]
 	if c == nil {
 		c = &chain{}
 		w.chains[ref] = c
-	} else if !c.dropped && c.busy == busy && slices.Equal(c.keys, keys) {
+	} else if !c.dropped && c.busy == busy && c.owner == owner && slices.Equal(c.keys, keys) {
 		return
 	}
 	c.kept = min(c.kept, commonPrefix(c.keys, keys))
 	c.keys = slices.Clone(keys[:min(len(keys), maxChain)])
-	c.busy, c.dirty, c.dropped = busy, true, false
+	c.owner, c.busy, c.dirty, c.dropped = owner, busy, true, false
 	w.changed = true
 	w.wakeAnnounce()
 }
@@ -214,7 +215,7 @@ func (c *chain) change(ref HoldingID, snapshot bool) (chainChange, bool) {
 	if snapshot {
 		c.kept = 0
 	}
-	change := chainChange{Ref: string(ref), Keep: c.kept, Add: packKeys(c.keys[c.kept:]), Busy: c.busy, Drop: c.dropped}
+	change := chainChange{Ref: string(ref), Owner: c.owner, Keep: c.kept, Add: packKeys(c.keys[c.kept:]), Busy: c.busy, Drop: c.dropped}
 	c.kept, c.dirty = len(c.keys), false
 	return change, true
 }

@@ -80,7 +80,7 @@ func TestAClusterIsOneQueue(t *testing.T) {
 	}
 	warm := startWorker(t, nodes[1], WorkerConfig{Name: "warm"}, echo)
 	startWorker(t, nodes[2], WorkerConfig{Name: "cold"}, echo)
-	warm.Hold("process", []Key{{1}, {2}}, false)
+	warm.Hold("process", "k_1", []Key{{1}, {2}}, false)
 
 	t.Run("every node keeps every stream", func(t *testing.T) {
 		for _, name := range []string{jobsStream, "KV_" + marksBucket} {

@@ -18,11 +18,12 @@ type directoryUpdate struct {
 
 // chainChange is the change of one process's chain of fingerprints: its first Keep stay, Add follow them.
 type chainChange struct {
-	Ref  string `json:"ref"`
-	Keep int    `json:"keep,omitempty"`
-	Add  []byte `json:"add,omitempty"` // keys, 16 bytes each
-	Busy bool   `json:"busy,omitempty"`
-	Drop bool   `json:"drop,omitempty"`
+	Ref   string `json:"ref"`
+	Owner string `json:"owner,omitempty"` // API key id, for people
+	Keep  int    `json:"keep,omitempty"`
+	Add   []byte `json:"add,omitempty"` // keys, 16 bytes each
+	Busy  bool   `json:"busy,omitempty"`
+	Drop  bool   `json:"drop,omitempty"`
 }
 
 // Bounds of a worker's directory. A session pool holds a process for each of at most 64 slots.
@@ -42,7 +43,7 @@ func parseDirectory(data []byte) (directoryUpdate, error) {
 		return u, errors.New("directory: not of this version")
 	}
 	for _, c := range u.Changes {
-		if c.Ref == "" || len(c.Ref) > maxRef || len(c.Add)%len(Key{}) != 0 || c.Keep < 0 || c.Keep > maxChain || c.Keep+len(c.Add)/len(Key{}) > maxChain {
+		if c.Ref == "" || len(c.Ref) > maxRef || len(c.Owner) > maxToken || len(c.Add)%len(Key{}) != 0 || c.Keep < 0 || c.Keep > maxChain || c.Keep+len(c.Add)/len(Key{}) > maxChain {
 			return u, errors.New("directory: malformed change")
 		}
 	}
@@ -68,6 +69,7 @@ func unpackKeys(data []byte) []Key {
 // holding is a process that holds a conversation, as this owner knows it. Guarded by Owner.mu.
 type holding struct {
 	worker *remote
+	owner  string
 	chain  []Key
 	busy   bool
 }
@@ -111,7 +113,7 @@ func (o *Owner) changeLocked(w *remote, c chainChange) {
 	default:
 		o.unindexLocked(h, min(c.Keep, len(h.chain)))
 		o.indexLocked(h, unpackKeys(c.Add))
-		h.busy = c.Busy
+		h.owner, h.busy = c.Owner, c.Busy
 	}
 }
 

@@ -17,7 +17,7 @@ func TestADrainedWorkerTakesNoJobsUntilItResumes(t *testing.T) {
 	awaitWorkers(t, o, 1)
 	running := submit(t, o, job("runs"))
 	receive(t, "the task that fills it", g.started)
-	w.Hold("p", keys(1), false)
+	w.Hold("p", "k_1", keys(1), false)
 	holds(t, o, w, "p", keys(1), false)
 	startWorker(t, b, WorkerConfig{Name: "other"}, echo)
 	awaitWorkers(t, o, 2)

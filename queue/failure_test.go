@@ -578,7 +578,7 @@ func TestABrokerThatRestartsEmpty(t *testing.T) {
 	w := startWorker(t, b, WorkerConfig{Slots: 1}, g.handle)
 	awaitWorkers(t, o, 1)
 	key := Key{7}
-	w.Hold("process", []Key{key}, false)
+	w.Hold("process", "k_1", []Key{key}, false)
 	running := submit(t, o, job("running"))
 	receive(t, "the task", g.started)
 	waiting := submit(t, o, job("waiting"))

@@ -49,19 +49,23 @@ func (o *Owner) pauseLocked(c *Call, pause time.Duration) {
 // in its key's line. A call that has waited before goes to the front of that line.
 func (o *Owner) placeLocked(c *Call, front bool) *outgoing {
 	defer o.armLocked(c)
-	if home := o.homeLocked(c); home != nil {
+	l := o.lineLocked(c.line())
+	full := len(l.tickets) >= o.ticketsLocked(c.job.Pool)
+	if home := o.homeLocked(c); home != nil && (home.free() > 0 || !full) {
+		if home.free() <= 0 {
+			l.tickets = append(l.tickets, c)
+		}
 		c.phase, c.home, c.homed = phaseSticky, home, true
 		home.sticky++
 		c.until = time.Now().Add(o.cfg.StickyWait)
 		return o.issueLocked(c, stickySubject(home.ID), o.cfg.StickyWait+time.Second)
 	}
-	l := o.lineLocked(c.line())
-	if l.unclaimed >= maxUnclaimed {
+	if full {
 		c.phase = phaseInLine
 		l.push(c, front)
 		return nil
 	}
-	l.unclaimed++
+	l.tickets = append(l.tickets, c)
 	c.phase = phaseTicketed
 	return o.issueLocked(c, sharedSubject(c.job.Pool, c.job.KeyID), time.Until(c.queueUntil))
 }
@@ -189,19 +193,14 @@ func isFull(err error) bool {
 
 // unplaceLocked gives back what a waiting phase holds.
 func (o *Owner) unplaceLocked(c *Call) {
-	l := o.lineLocked(c.line())
-	switch c.phase {
-	case phaseInLine:
-		l.remove(c)
-	case phaseTicketed:
-		l.unclaimed--
-		c.phase = phasePaused // before others are released, so that it is not counted twice
-		o.releaseLocked(l)
-	case phaseSticky:
+	if c.phase == phaseSticky {
 		c.home.sticky--
 		c.home = nil
 	}
-	c.phase = phasePaused
+	c.phase = phasePaused // before others are released, so that it is not counted twice
+	if l := o.lineLocked(c.line()); l.leave(c) {
+		o.releaseLocked(l)
+	}
 }
 
 // leaveLocked ends a round of waiting.

@@ -62,6 +62,7 @@ type Config struct {
 // Holding is what one process holds, as the directory of a fleet needs to know it.
 type Holding struct {
 	Process string             // stands for the process; unique within the pool
+	Key     string             // API key id of its tenant
 	Chain   []chat.Fingerprint // F1…Fk, shortest first
 	Busy    bool
 	Gone    bool // the process is dead; Chain is empty

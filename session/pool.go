@@ -152,7 +152,7 @@ func (p *Pool) overLocked(s *session, err error) (why Ending, over bool) {
 // process come in order; that it is gone is the last of them.
 func (p *Pool) changedLocked(s *session, busy bool) {
 	if !s.gone {
-		p.cfg.Changed(Holding{Process: s.id, Chain: s.rec.chain(), Busy: busy})
+		p.cfg.Changed(Holding{Process: s.id, Key: s.key, Chain: s.rec.chain(), Busy: busy})
 	}
 }
 

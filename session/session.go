@@ -47,7 +47,8 @@ func (s *session) kill() {
 func (s *session) greet(ctx context.Context, timeout time.Duration) (version string, err error) {
 	s.attend()
 	defer s.unattend()
-	t := newTurn(s, &Config{}, nil, plan{}, nil)
+	cfg := Config{}.withDefaults()
+	t := newTurn(s, &cfg, nil, plan{}, nil)
 	defer t.timer.Stop()
 	reply, err := t.call(ctx, "get_binary_version", nil, timeout)
 	if errors.Is(err, errSilent) { // it looks its upstream up first (Claude Code 2.1.330)

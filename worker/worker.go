@@ -189,7 +189,7 @@ func (w *Worker) publish(h session.Holding) {
 	for i, f := range h.Chain {
 		keys[i] = queue.Key(f)
 	}
-	w.queue.Hold(ref, keys, h.Busy)
+	w.queue.Hold(ref, h.Key, keys, h.Busy)
 }
 
 // run plays one claimed job. It returns when the process is free again.
