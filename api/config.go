@@ -10,6 +10,7 @@ import (
 	"maxrelay/api/admin"
 	"maxrelay/api/key"
 	"maxrelay/api/upstream"
+	"maxrelay/api/usage"
 )
 
 // Config is the configuration of a Server. Zero fields take the defaults given here.
@@ -21,6 +22,11 @@ type Config struct {
 
 	Admin      *admin.Admin // management; none, and then its paths are not there
 	AdminApart bool         // management is only at the address of OpenAdmin
+	Usage      *usage.Usage // what callers and administrators may ask about usage; none, and then its paths are not there
+
+	// Noted is told how a request's conversation begins, before the request is recorded;
+	// nothing, and then nobody looks.
+	Noted func(request, firstMessage string)
 
 	Upstreams []upstream.Upstream // that paths which are not ours are passed on to, tried in this order; none
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"maxrelay/api/key"
+	"maxrelay/api/usage"
 	"maxrelay/session/chat"
 )
 
@@ -53,7 +54,7 @@ func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 		ResponseWriter: w,
 		control:        http.NewResponseController(w),
 		timeout:        s.cfg.WriteTimeout,
-		id:             "req_" + rand.Text(),
+		id:             newRequestID(time.Now()),
 		start:          time.Now(),
 		asked:          s.cfg.Now(),
 		speaks:         dialectOf(r),
@@ -63,6 +64,20 @@ func (s *Server) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 		x.label = sent
 	}
 	return x
+}
+
+// newRequestID returns an id that begins with its time, so that an index of ids in the
+// order in which they are made grows at its end.
+func newRequestID(now time.Time) string {
+	return fmt.Sprintf("req_%011x%s", now.UnixMilli(), rand.Text()[:16]) // 16 digits of 5 bits each
+}
+
+// sentLabel is the client's own id of the request, "" if it gave none.
+func (x *exchange) sentLabel() string {
+	if x.label == x.id {
+		return ""
+	}
+	return x.label
 }
 
 // Unwrap is for http.ResponseController.
@@ -210,6 +225,11 @@ func (s *Server) fail(x *exchange, err error) {
 	if f := x.fail(err); f.Status == http.StatusInternalServerError {
 		s.log.Error().Err(err).Str("request", x.label).Msg("request failed")
 	}
+}
+
+// ofCaller answers a caller's question about its own usage.
+func (s *Server) ofCaller(h usage.Handler) handler {
+	return s.authenticated(func(x *exchange, r *http.Request) error { return h(x, r, x.identity) })
 }
 
 // authenticated runs before the body is read.

@@ -102,6 +102,9 @@ type passage struct {
 // serve answers the request and books it, whatever happens. An answer that was cut is cut
 // for the client too, when it is booked.
 func (p *passage) serve(body []byte) (err error) {
+	if note := p.server.cfg.Noted; note != nil && p.asked.UsesModel(p.r) {
+		note(p.x.id, upstream.FirstMessage(body))
+	}
 	defer p.book(p.r.Context())
 	p.x.Header().Del(p.x.speaks.id) // the upstream's own stays, which its support asks for
 	p.result, err = p.server.forwarder.Serve(p.x, p.r, body, p.asked, p.x.identity)
@@ -124,7 +127,7 @@ func (p *passage) book(ctx context.Context) {
 func (p *passage) event() stats.Event {
 	x, result := p.x, p.result
 	e := stats.Event{
-		ID: x.id, Time: x.asked.UTC(), KeyID: x.identity.ID, Method: p.r.Method, Path: x.route,
+		ID: x.id, Label: x.sentLabel(), Time: x.asked.UTC(), KeyID: x.identity.ID, Method: p.r.Method, Path: x.route,
 		Model: p.asked.Model, Upstream: result.Answered, Stream: p.asked.Stream,
 		Status: cmp.Or(result.Status, x.status, http.StatusInternalServerError), ErrorCode: string(result.Code),
 		Attempts: result.Attempts, DurationMS: time.Since(x.start).Milliseconds(),

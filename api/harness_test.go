@@ -49,7 +49,8 @@ func testContext(t testing.TB) context.Context {
 // script plays the worker's side of a turn.
 type script func(ctx context.Context, p *play)
 
-func openNode(t *testing.T, cfg Config, queueCfg queue.OwnerConfig, run script) *node {
+// openNode opens a node. What more it is to have is added before it serves.
+func openNode(t *testing.T, cfg Config, queueCfg queue.OwnerConfig, run script, more ...func(*node, *Config)) *node {
 	t.Helper()
 	dir, ctx, logged := t.TempDir(), testContext(t), new(syncBuffer)
 	log := zerolog.New(logged)
@@ -79,15 +80,20 @@ func openNode(t *testing.T, cfg Config, queueCfg queue.OwnerConfig, run script) 
 		cfg.Keys, err = key.New(nil, false, "default")
 		must(t, err)
 	}
+	client := &http.Client{Transport: &http.Transport{}}
+	n := &node{t: t, broker: broker, dir: dir, nc: nc, client: client, logged: logged}
+	for _, add := range more {
+		add(n, &cfg)
+	}
 	s, err := New(cfg, owner, limits, recorder, log)
 	must(t, err)
 	must(t, s.Open("127.0.0.1:0"))
-	client := &http.Client{Transport: &http.Transport{}}
+	n.Server = s
 	t.Cleanup(func() {
 		client.CloseIdleConnections()
 		_ = s.Close(cancelled())
 	})
-	return &node{Server: s, t: t, broker: broker, dir: dir, nc: nc, client: client, logged: logged}
+	return n
 }
 
 // join starts another worker and waits until the node knows it.

@@ -67,6 +67,9 @@ func (s *Server) warnings() (all []string) {
 	if w := s.limits.Warning(); w != "" {
 		all = append(all, w)
 	}
+	if s.cfg.Usage != nil && s.cfg.Usage.Warning() != "" {
+		all = append(all, s.cfg.Usage.Warning())
+	}
 	return all
 }
 

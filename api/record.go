@@ -22,6 +22,9 @@ func (p *reply) book(ctx context.Context, status, unsent int) {
 	p.booked = true
 	e := p.event(status)
 	e.ResponseBytes += int64(unsent)
+	if note := p.server.cfg.Noted; note != nil {
+		note(e.ID, p.q.chat.FirstMessage())
+	}
 	p.server.book(ctx, p.x, p.ticket, e)
 }
 
@@ -45,7 +48,7 @@ func (s *Server) record(ctx context.Context, e stats.Event) {
 
 func (p *reply) event(status int) stats.Event {
 	e := stats.Event{
-		ID: p.x.id, Time: p.x.asked.UTC(), KeyID: p.x.identity.ID, Method: p.method, Path: p.x.route,
+		ID: p.x.id, Label: p.x.sentLabel(), Time: p.x.asked.UTC(), KeyID: p.x.identity.ID, Method: p.method, Path: p.x.route,
 		Model: p.q.model, Stream: p.q.stream,
 		Status: status, ErrorCode: p.x.code, DurationMS: time.Since(p.x.start).Milliseconds(),
 		RequestBytes: int64(p.q.size), ResponseBytes: p.x.sent,

@@ -96,6 +96,12 @@ func (s *Server) clientRoutes() *mux.Router {
 		r.Handle(messagesRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
 		r.Handle(countRoute, s.serve(s.authenticated(noCount))).Methods(http.MethodPost)
 	}
+	if u := s.cfg.Usage; u != nil {
+		r.Handle("/api/usage", s.serve(s.ofCaller(u.Summary))).Methods(read...)
+		r.Handle("/api/usage/daily", s.serve(s.ofCaller(u.Daily))).Methods(read...)
+		r.Handle("/api/usage/logs", s.serve(s.ofCaller(u.Logs))).Methods(read...)
+		r.Handle("/api/usage/quota", s.serve(s.ofCaller(u.Quota))).Methods(read...)
+	}
 	if s.cfg.AdminApart {
 		return r
 	}
@@ -106,6 +112,9 @@ func (s *Server) clientRoutes() *mux.Router {
 func (s *Server) managementRoutes(r *mux.Router) *mux.Router {
 	if s.cfg.Admin != nil {
 		s.cfg.Admin.Routes(r)
+		if s.cfg.Usage != nil {
+			r.Handle("/admin/usage", s.cfg.Admin.Protect(s.cfg.Usage.Overview)).Methods(http.MethodGet, http.MethodHead)
+		}
 	}
 	return r
 }

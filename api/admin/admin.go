@@ -115,12 +115,9 @@ func (a *Admin) Routes(r *mux.Router) {
 }
 
 // Protect lets only requests of a signed-in administrator through, for management
-// routes of others.
-func (a *Admin) Protect(next http.Handler) http.Handler {
-	return a.serve(a.signedIn(func(w http.ResponseWriter, r *http.Request) error {
-		next.ServeHTTP(w, r)
-		return nil
-	}))
+// routes of others. What is wrong with a request they tell by a *chat.Error.
+func (a *Admin) Protect(answer func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return a.serve(a.signedIn(answer))
 }
 
 // SignedIn reports whether the request is a signed-in administrator's, for routes that

@@ -10,6 +10,7 @@ import (
 
 	"maxrelay/api/key"
 	"maxrelay/queue"
+	"maxrelay/session/chat"
 )
 
 // failure is an error as a client is told it. Its words hold nothing of what the client
@@ -43,6 +44,9 @@ func failureOf(err error) (f failure, known bool) {
 	if wrong, ok := errors.AsType[*key.FieldError](err); ok {
 		return invalid(wrong.Field, wrong.Message).(failure), true
 	}
+	if told, ok := errors.AsType[*chat.Error](err); ok {
+		return failureOfChat(told)
+	}
 	switch {
 	case errors.Is(err, key.ErrUnknown):
 		return unknownKey, true
@@ -57,6 +61,17 @@ func failureOf(err error) (f failure, known bool) {
 	}
 	return failure{status: http.StatusInternalServerError, kind: "api_error", code: "internal_error",
 		message: "the server made a mistake; its log has the request id"}, false
+}
+
+// failureOfChat translates what routes of others tell.
+func failureOfChat(e *chat.Error) (f failure, known bool) {
+	switch e.Code {
+	case chat.CodeInvalid:
+		return invalid(e.Param, e.Message).(failure), true
+	case chat.CodeNotReady:
+		return failure{status: http.StatusServiceUnavailable, kind: "service_unavailable", code: string(e.Code), message: e.Message, retryAfter: 2 * time.Second}, true
+	}
+	return failure{status: http.StatusInternalServerError, kind: "api_error", code: "internal_error", message: e.Message}, false
 }
 
 // fail writes an error as the answer. The log has what the client is not told.

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 
 	"maxrelay/api/admin"
 	"maxrelay/api/key"
+	"maxrelay/session/chat"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,7 +103,7 @@ func openNode(t *testing.T, srv *server.Server, configure func(*admin.Config)) *
 func router(a *admin.Admin, keys *key.Keys, n *node) *mux.Router {
 	r := mux.NewRouter()
 	a.Routes(r)
-	r.Handle("/admin/others", a.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `"in"`) })))
+	r.Handle("/admin/others", a.Protect(others))
 	r.HandleFunc("/whoami", func(w http.ResponseWriter, r *http.Request) {
 		id, err := keys.Identify(r, n.addr(r))
 		if err != nil {
@@ -111,6 +113,20 @@ func router(a *admin.Admin, keys *key.Keys, n *node) *mux.Router {
 		json.NewEncoder(w).Encode(map[string]any{"id": id.ID, "admin": a.SignedIn(r)})
 	})
 	return r
+}
+
+// others is a route that is not the package's own.
+func others(w http.ResponseWriter, r *http.Request) error {
+	switch r.URL.Query().Get("say") {
+	case "wrong":
+		return chat.Invalid("say", "must not be wrong")
+	case "later":
+		return &chat.Error{Code: chat.CodeNotReady, Message: "not yet"}
+	case "broken":
+		return errors.New("a secret")
+	}
+	_, err := io.WriteString(w, `"in"`)
+	return err
 }
 
 func (n *node) time() time.Time {

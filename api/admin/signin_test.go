@@ -47,6 +47,21 @@ func TestSigningIn(t *testing.T) {
 	}
 }
 
+func TestRoutesOfOthersTellWhatIsWrongAsAllDo(t *testing.T) {
+	n := newNode(t)
+	for say, want := range map[string]struct {
+		status      int
+		code, param any
+	}{
+		"wrong": {http.StatusUnprocessableEntity, "invalid_request", "say"}, "later": {http.StatusServiceUnavailable, "usage_not_ready", nil}, "broken": {http.StatusInternalServerError, "internal_error", nil},
+	} {
+		status, answer := n.ask(http.MethodGet, "/admin/others?say="+say, "")
+		if message, param, code := detail(answer); status != want.status || code != want.code || param != want.param || message == "" || strings.Contains(message, "secret") {
+			t.Errorf("%s: %d %v", say, status, answer)
+		}
+	}
+}
+
 func TestManagementWithoutSigningIn(t *testing.T) {
 	n := newNode(t)
 	id, secret := n.create(`{"name":"n"}`)

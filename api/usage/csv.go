@@ -20,7 +20,9 @@ func write[T any](w http.ResponseWriter, format, name string, rows []T, all any)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
 	table := NewTable[T](w)
 	for _, row := range rows {
-		table.Write(row)
+		if err := table.Write(row); err != nil {
+			break
+		}
 	}
 	_ = table.Flush() // a client that left needs no error
 	return nil
@@ -38,21 +40,21 @@ func NewTable[T any](w io.Writer) Table[T] {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		header = append(header, name)
 	}
-	_ = t.csv.Write(header) // Flush tells
+	_ = t.csv.Write(header) // nothing is written before Flush
 	return t
 }
 
 // Write adds a line.
-func (t Table[T]) Write(row T) {
+func (t Table[T]) Write(row T) error {
 	var line []string
 	v := reflect.ValueOf(row)
 	for f := range fields[T] {
 		line = append(line, cell(v.FieldByIndex(f.Index)))
 	}
-	_ = t.csv.Write(line) // Flush tells
+	return t.csv.Write(line)
 }
 
-// Flush writes what is not written yet, and returns the first error there was.
+// Flush writes what is not written yet.
 func (t Table[T]) Flush() error {
 	t.csv.Flush()
 	return t.csv.Error()

@@ -61,10 +61,15 @@ func (q query) span(from, to string) (s projection.Span, err error) {
 	default:
 		s.Until = until.Add(time.Millisecond) // the log has times to the millisecond
 	}
-	if s.Until.Before(s.From) {
+	if !s.Until.After(s.From) {
 		return s, chat.Invalid(to, "is before %s", from)
 	}
 	return s, nil
+}
+
+// ParseSpan reads two bounds as GET /api/usage does; "" does not bound.
+func ParseSpan(from, to string) (projection.Span, error) {
+	return query{"from": {from}, "to": {to}}.span("from", "to")
 }
 
 // moment reads a day, which is whole, or a moment.

@@ -43,6 +43,14 @@ func (c Config) withDefaults() Config {
 // Usage answers from the projection of this node.
 type Usage struct{ cfg Config }
 
+// Warning is what is wrong with the answers, if anything is.
+func (u *Usage) Warning() string {
+	if u.cfg.Records.Behind() {
+		return "usage that is asked for is old: the log tells why"
+	}
+	return ""
+}
+
 // Handler answers a caller's request, or returns why not for the router to tell: a
 // *chat.Error, or something that is none of the client's business.
 type Handler func(w http.ResponseWriter, r *http.Request, who key.Identity) error

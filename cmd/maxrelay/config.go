@@ -37,11 +37,14 @@ type Config struct {
 	Admin   AdminConfig       `koanf:"admin"`
 	CORS    CORSConfig        `koanf:"cors"`
 	Models  map[string]string `koanf:"models" reload:"true"` // id a client asks for → model the CLI runs
+	Prices  Prices            `koanf:"prices" reload:"true"` // by the id a client asks for
 	Limit   LimitConfig       `koanf:"rate_limit"`
 	Forward []UpstreamConfig  `koanf:"upstream"`
 	Queue   QueueConfig       `koanf:"queue"`
 	NATS    NATSConfig        `koanf:"nats"`
 	Cache   CacheConfig       `koanf:"cache"`
+	Stats   StatsConfig       `koanf:"stats"`
+	PerDay  int               `koanf:"max_requests_per_day" min:"1" max:"10000"` // in Stats.File
 	Worker  WorkerConfig      `koanf:"worker"`
 	Metrics MetricsConfig     `koanf:"metrics"`
 	Log     LogConfig         `koanf:"log"`
@@ -100,6 +103,23 @@ type LimitConfig struct {
 type TierConfig struct {
 	Requests int           `koanf:"requests" max:"100000"`
 	Period   time.Duration `koanf:"period" default:"60s"`
+}
+
+// StatsConfig is what is kept of usage beside the record.
+type StatsConfig struct {
+	File         string `koanf:"file"`          // "": none
+	FirstMessage bool   `koanf:"first_message"` // in the file
+}
+
+// Prices is the price table.
+type Prices map[string]PriceConfig
+
+// PriceConfig is what a million tokens cost in US dollars.
+type PriceConfig struct {
+	Input      float64 `koanf:"input"`
+	Output     float64 `koanf:"output"`
+	CacheRead  float64 `koanf:"cache_read"`
+	CacheWrite float64 `koanf:"cache_write"`
 }
 
 // UpstreamConfig is a Messages API that requests are passed on to.
@@ -192,6 +212,7 @@ func defaultConfig() Config {
 		DataDir: "data",
 		Admin:   AdminConfig{Username: "admin"},
 		Models:  maps.Clone(api.DefaultModels),
+		Prices:  defaultPrices(),
 		Limit: LimitConfig{
 			MaxRequestsPerMinute: 60,
 			MaxTokensPerDay:      1_000_000,
@@ -204,8 +225,10 @@ func defaultConfig() Config {
 			MaxWaitingPerKey: 256,
 			MaxAttempts:      3,
 		},
-		NATS:  NATSConfig{Listen: "127.0.0.1:4222", Cluster: ClusterConfig{Name: "maxrelay", Listen: "0.0.0.0:6222"}},
-		Cache: CacheConfig{TTL: "5m", MinTokens: 1024},
+		NATS:   NATSConfig{Listen: "127.0.0.1:4222", Cluster: ClusterConfig{Name: "maxrelay", Listen: "0.0.0.0:6222"}},
+		Cache:  CacheConfig{TTL: "5m", MinTokens: 1024},
+		Stats:  StatsConfig{File: filepath.Join("log", "stats.json"), FirstMessage: true},
+		PerDay: 200,
 		Worker: WorkerConfig{
 			Pools:        []string{"default"},
 			MemoryLimit:  Memory{Percent: 60},
@@ -222,6 +245,25 @@ func defaultConfig() Config {
 		},
 		Log: LogConfig{Level: "info", Format: "auto"},
 	}
+}
+
+// defaultPrices are Anthropic's list prices for what DefaultModels and the CLI's aliases stand for (Opus 4.6, Sonnet 4.6,
+// Haiku 4.5), with the cache that lives for 5 minutes.
+func defaultPrices() Prices {
+	prices := make(Prices)
+	for model, price := range map[string]PriceConfig{
+		"opus":   {Input: 5, Output: 25, CacheRead: 0.5, CacheWrite: 6.25},
+		"sonnet": {Input: 3, Output: 15, CacheRead: 0.3, CacheWrite: 3.75},
+		"haiku":  {Input: 1, Output: 5, CacheRead: 0.1, CacheWrite: 1.25},
+	} {
+		prices[model] = price
+		for id, alias := range api.DefaultModels {
+			if alias == model {
+				prices[id] = price
+			}
+		}
+	}
+	return prices
 }
 
 // defaultTiers are those of the limits themselves. One without a limit has a period for whoever sets its requests.

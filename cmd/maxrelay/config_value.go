@@ -87,6 +87,8 @@ func parseValue(k configKey, text string) (any, error) {
 		return parseInt(k, text)
 	case reflect.TypeFor[bool]():
 		return parseBool(text)
+	case reflect.TypeFor[float64]():
+		return parsePrice(text)
 	case reflect.TypeFor[time.Duration]():
 		return parseDuration(text)
 	case reflect.TypeFor[Memory]():
@@ -110,6 +112,14 @@ func parseInt(k configKey, text string) (int, error) {
 		return 0, fmt.Errorf("is less than %d", least)
 	}
 	return n, nil
+}
+
+func parsePrice(text string) (float64, error) {
+	price, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(price >= 0 && price <= 1e6) {
+		return 0, errors.New("is not a price like 3.75")
+	}
+	return price, nil
 }
 
 func parseBool(text string) (bool, error) {

@@ -77,6 +77,7 @@ func demoConfig(cfg Config, dir, modelURL string) Config {
 	demo.Host, demo.Port, demo.DataDir = "127.0.0.1", 0, dir
 	demo.NATS.Listen, demo.NATS.Store, demo.NATS.TokenFile = "127.0.0.1:0", dir+"/nats", dir+"/nats.token"
 	demo.Cache.MinTokens = 0
+	demo.Stats.File = dir + "/stats.json"
 	demo.Worker.Name = "demo"
 	demo.Worker.MaxSessions, demo.Worker.Slots = 4, 4
 	demo.Worker.CLI.Path = cfg.Worker.CLI.Path

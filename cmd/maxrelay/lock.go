@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var errInUse = errors.New("is in use by another maxrelay")
+
 // lockFolder keeps a second program out of a broker's folder: two servers on one store
 // lose what they write. The lock goes with the process, however that ends.
 func lockFolder(dir string) (unlock func(), err error) {
@@ -22,7 +24,7 @@ func lockFolder(dir string) (unlock func(), err error) {
 	}
 	file.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("%s is in use by another maxrelay", dir)
+		return nil, fmt.Errorf("%s %w", dir, errInUse)
 	}
 	return nil, fmt.Errorf("locking %s: %w", dir, err)
 }

@@ -66,6 +66,7 @@ func command() *cobra.Command {
 		workerCommand(),
 		keyCommand(),
 		&cobra.Command{Use: "broker", Short: "The broker alone, to back up or restore what it keeps", Args: cobra.NoArgs, RunE: running(brokerAlone)},
+		statsCommand(),
 		demoCommand(),
 		doctorCommand(),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {

@@ -369,7 +369,7 @@ func TestThreeNodesAgreeOnAKey(t *testing.T) {
 	defer broker.Close()
 	var nodes []*proc
 	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, s.start(name, servesHTTP, scriptedCLI, "api", "--nats-url", url))
+		nodes = append(nodes, s.start(name, servesHTTP, scriptedCLI, "api", "--nats-url", url, "--data-dir", filepath.Join(s.dir, name)))
 	}
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	office := openOffice(t, a.url)

@@ -23,9 +23,12 @@ import (
 	"maxrelay/api/admin"
 	"maxrelay/api/key"
 	"maxrelay/api/limit"
+	"maxrelay/api/usage"
 	"maxrelay/queue"
 	"maxrelay/session"
 	"maxrelay/stats"
+	"maxrelay/stats/daybook"
+	"maxrelay/stats/projection"
 	"maxrelay/worker"
 )
 
@@ -45,6 +48,10 @@ type program struct {
 	limits  *limit.Limiter
 	admin   *admin.Admin
 	worker  *worker.Worker
+	used    *projection.Projection
+	daybook *daybook.Daybook // nil: no usage file
+	usage   *usage.Usage
+	prices  atomic.Pointer[stats.Prices]
 	http    *api.Server
 
 	metrics *prometheus.Registry
@@ -284,6 +291,9 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err := p.openLimits(ctx, recorder); err != nil {
 		return err
 	}
+	if err := p.openUsage(nc); err != nil {
+		return err
+	}
 	cfg, err := p.apiConfig(p.cfg)
 	if err != nil {
 		return err
@@ -334,6 +344,7 @@ func (p *program) apiConfig(cfg Config) (api.Config, error) {
 		return api.Config{}, err
 	}
 	return api.Config{Version: version, Keys: keys, Proxies: proxies, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
+		Usage: p.usage, Noted: p.noted(),
 		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models, Upstreams: cfg.upstreams(),
 		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
 }

@@ -374,3 +374,19 @@ func TestDecodeErrorsDoNotQuoteTheBody(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestTheFirstMessageIsTheUsers(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for want, messages := range map[string][]chat.Message{
+		"a":                              {user(text("a")), assistant(text("b")), user(text("c"))},
+		"ab":                             {user(text("a"), text("b"))},
+		"d":                              {user(text("<conversation_start/>")), assistant(text("hi")), user(text("d"))},
+		"":                               nil,
+		strings.Repeat("x", 1<<10) + "y": {user(text(long), text("y"))},
+	} {
+		r := chat.Request{Messages: messages}
+		if got := r.FirstMessage(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -1,5 +1,7 @@
 package chat
 
+import "strings"
+
 // Tenant is whom a conversation belongs to. A CLI process serves one tenant from its
 // first turn to its death.
 type Tenant struct {
@@ -19,4 +21,22 @@ type Request struct {
 	Tools      []Tool     `json:"tools,omitempty"`
 	ToolChoice ToolChoice `json:"tool_choice,omitzero"`
 	Params     Params     `json:"params,omitzero"`
+}
+
+// firstBytes is how many bytes of a block FirstMessage looks at.
+const firstBytes = 1 << 10
+
+// FirstMessage is the text that the user began with, of long ones the beginning.
+func (r *Request) FirstMessage() string {
+	for _, m := range r.Messages {
+		if m.Role != RoleUser || m.Content[0].Text == opening {
+			continue
+		}
+		var text strings.Builder
+		for _, block := range m.Content {
+			text.WriteString(block.Text[:min(len(block.Text), firstBytes)])
+		}
+		return text.String()
+	}
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,11 +99,27 @@ func (d *Daybook) Close() {
 	d.kept.Wait()
 }
 
-// Note tells how the conversation of a request begins, before the request is recorded.
+// Note tells the first message of a request's conversation, before the request is
+// recorded. Only its beginning is kept.
 func (d *Daybook) Note(id, firstMessage string) {
 	if d.cfg.FirstMessages {
-		d.note.put(id, firstMessage)
+		d.note.put(id, beginning(firstMessage))
 	}
+}
+
+// messageLength is how many characters of a first message are kept.
+const messageLength = 100
+
+// beginning is a text of its own: it does not hold on to the rest.
+func beginning(text string) string {
+	n := 0
+	for i := range text {
+		if n == messageLength {
+			return strings.Clone(text[:i])
+		}
+		n++
+	}
+	return strings.Clone(text)
 }
 
 // writeShare is how many times as long as a write took the next one is waited with: a

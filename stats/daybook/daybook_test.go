@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -224,6 +225,20 @@ func TestWhatAKillLeftIsClearedAway(t *testing.T) {
 	}
 	_, err := os.Stat(fresh)
 	must(t, err)
+}
+
+func TestOnlyTheBeginningOfAMessageIsKept(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                 "",
+		strings.Repeat("é", 100):           strings.Repeat("é", 100),
+		strings.Repeat("日", 99) + "abc":    strings.Repeat("日", 99) + "a",
+		strings.Repeat("\xff", 101):        strings.Repeat("\xff", 100),
+		strings.Repeat("x", 1<<20) + "end": strings.Repeat("x", 100),
+	} {
+		if got := beginning(text); got != want {
+			t.Errorf("%q…: %q, want %q", text[:min(len(text), 20)], got, want)
+		}
+	}
 }
 
 func TestNotesAreBounded(t *testing.T) {

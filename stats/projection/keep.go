@@ -24,8 +24,7 @@ type keeper struct {
 	extent stats.Extent // at the last look
 	looked time.Time
 
-	ailing bool      // it was said that the book is not kept up
-	anew   time.Time // when the book was begun, until it has caught up; zero: it was there
+	anew time.Time // when the book was begun, until it has caught up; zero: it was there
 }
 
 // keep keeps the book up with the record until ctx ends. What fails is tried again.
@@ -47,10 +46,9 @@ func (k *keeper) fails(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if !k.ailing {
+	if !k.behind.Swap(true) {
 		k.log.Warn().Err(err).Msg("usage log is not kept up with the record, trying again until it is")
 	}
-	k.ailing = true
 	select {
 	case <-time.After(retryPause):
 	case <-ctx.Done():
@@ -167,8 +165,7 @@ func (k *keeper) apply(batch stats.Batch) error {
 			return err
 		}
 	}
-	if k.ailing {
-		k.ailing = false
+	if k.behind.Swap(false) {
 		k.log.Info().Msg("usage log is kept up with the record again")
 	}
 	level := batch.Left == 0

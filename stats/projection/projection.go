@@ -7,6 +7,7 @@ import (
 	"iter"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +29,8 @@ type Projection struct {
 
 	end  context.CancelFunc
 	kept sync.WaitGroup // the goroutines of keep and check
+
+	behind atomic.Bool // something keeps the book from being kept up
 
 	// use is held for reading while a question is answered, and for writing while the
 	// book is replaced, which keep alone does.
@@ -124,6 +127,10 @@ func (p *Projection) Ready(ctx context.Context) error {
 		}
 	}
 }
+
+// Behind reports whether something keeps the projection from keeping up with the
+// record. What it answers is old then.
+func (p *Projection) Behind() bool { return p.behind.Load() }
 
 // Use is what a key has used. While the projection is not ready it is less than that.
 func (p *Projection) Use(key string) totals.Use {
