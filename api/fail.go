@@ -45,6 +45,7 @@ var queueErrors = []struct {
 	message string
 }{
 	{queue.ErrNoWorker, chat.CodeNoWorker, "no worker is there to answer: try again later, or start one with maxrelay worker"},
+	{queue.ErrNoBroker, chat.CodeNoWorker, "the message broker cannot be reached: try again later"},
 	{queue.ErrDeadline, chat.CodeNoWorker, "no worker was free in time: try again later"},
 	{queue.ErrStopping, chat.CodeNoWorker, "the server is stopping: try again"},
 	{errStopping, chat.CodeNoWorker, "the server is stopping: try again"},

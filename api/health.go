@@ -50,6 +50,9 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 	if len(h.Workers) == 0 {
 		h.Reason = cmp.Or(s.cfg.Pending(), "no worker is connected")
 	}
+	if s.owner.CutOff() {
+		h.Status, h.Reason, status = roster.Unavailable, "the message broker cannot be reached", http.StatusServiceUnavailable
+	}
 	h.Warning = strings.Join(s.warnings(), "; ")
 	if status != http.StatusOK {
 		x.Header().Set("Retry-After", "5")

@@ -273,7 +273,7 @@ func TestErrorsOfTheQueueAreTold(t *testing.T) {
 		err  error
 		want string
 	}{
-		{queue.ErrQueueFull{RetryAfter: 1}, "queue_full"}, {queue.ErrNoWorker, "no_worker"}, {queue.ErrDeadline, "no_worker"}, {queue.ErrStopping, "no_worker"},
+		{queue.ErrQueueFull{RetryAfter: 1}, "queue_full"}, {queue.ErrNoWorker, "no_worker"}, {queue.ErrNoBroker, "no_worker"}, {queue.ErrDeadline, "no_worker"}, {queue.ErrStopping, "no_worker"},
 		{queue.ErrResting{RetryAfter: time.Hour}, "usage_limit_reached"}, {queue.ErrResting{}, "account_unavailable"},
 		{queue.ErrWorkerLost, "worker_failed"}, {queue.ErrSlowClient, "cancelled"}, {queue.ErrCancelled, "cancelled"}, {workerFailed(io.ErrUnexpectedEOF), "worker_failed"}, {errors.New("x"), "internal_error"},
 	} {

@@ -17,19 +17,22 @@ func (w *Worker) keepAlive() {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
 	for {
+		back := false
 		select {
 		case <-w.ctx.Done():
 			return
+		case <-w.back:
+			back = true
 		case <-tick.C:
 		}
 		if w.nc.IsConnected() { // while it is not, breakLimit decides
-			w.signLife()
+			w.signLife(back)
 		}
 	}
 }
 
 // signLife sends one request per owner, not one per job.
-func (w *Worker) signLife() {
+func (w *Worker) signLife(back bool) {
 	nodes := make(map[string][]*Task)
 	for _, t := range w.snapshot() {
 		if !t.told.Load() {
@@ -49,15 +52,15 @@ func (w *Worker) signLife() {
 
 	var asked sync.WaitGroup
 	for node, tasks := range nodes {
-		asked.Go(func() { w.signLifeTo(node, tasks) })
+		asked.Go(func() { w.signLifeTo(node, tasks, back) })
 	}
 	asked.Wait()
 }
 
-func (w *Worker) signLifeTo(node string, tasks []*Task) {
-	q := aliveRequest{Running: make([]attempt, len(tasks))}
+func (w *Worker) signLifeTo(node string, tasks []*Task, back bool) {
+	q := aliveRequest{Back: back, Running: make([]attempt, len(tasks)), Frames: make([]int, len(tasks))}
 	for i, t := range tasks {
-		q.Running[i] = attempt{t.Job, t.Epoch}
+		q.Running[i], q.Frames[i] = attempt{t.Job, t.Epoch}, int(t.sent.Load())
 	}
 	m, err := w.request(w.ctx, ownerSubject(node, verbAlive, w.id), encode(q), aliveEvery)
 	var reply aliveReply

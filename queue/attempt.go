@@ -20,7 +20,7 @@ const (
 
 // grantLocked gives a waiting job to a worker.
 func (o *Owner) grantLocked(c *Call, w *remote, q claim, now time.Time) {
-	if q.Place == c.out {
+	if q.Place == c.out && !q.Direct {
 		c.out, c.seq = 0, 0 // the worker acknowledges the ticket it came with
 	}
 	o.withdrawLocked(c)
@@ -32,7 +32,7 @@ func (o *Owner) grantLocked(c *Call, w *remote, q claim, now time.Time) {
 	c.worker = w
 	w.running++
 	c.granted, c.seen = now, now
-	c.next, c.asked, c.content = 1, time.Time{}, false
+	c.next, c.stuck, c.asked, c.content = 1, 0, time.Time{}, false
 	c.waited, c.announce = now.Sub(c.submitted), true
 	c.notify()
 	o.armLocked(c)
@@ -188,6 +188,8 @@ func (o *Owner) dueLocked(c *Call, now time.Time) {
 		if passed(c.seen.Add(c.patience()), now) {
 			o.loseLocked(c, "silence")
 		}
+	case passed(o.noBrokerAtLocked(), now):
+		o.finishLocked(c, ErrNoBroker)
 	case passed(c.queueUntil, now):
 		o.finishLocked(c, ErrDeadline)
 	case passed(o.noWorkerAtLocked(c), now):
@@ -234,9 +236,9 @@ func (o *Owner) armLocked(c *Call) {
 			times = append(times, c.until)
 		}
 	case phaseSticky, phasePaused:
-		times = append(times, c.queueUntil, o.noWorkerAtLocked(c), c.until)
+		times = append(times, c.queueUntil, o.noWorkerAtLocked(c), o.noBrokerAtLocked(), c.until)
 	default:
-		times = append(times, c.queueUntil, o.noWorkerAtLocked(c))
+		times = append(times, c.queueUntil, o.noWorkerAtLocked(c), o.noBrokerAtLocked())
 	}
 	var first time.Time
 	for _, t := range times {

@@ -58,6 +58,7 @@ type Call struct {
 	seen      time.Time // last sign of life of the attempt
 	next      int       // number of the next frame
 	asked     time.Time // last request for missing frames
+	stuck     int       // what next was at the last sign of life
 	content   bool      // the attempt has produced some
 	partial   []byte    // a payload that goes on in the next frame
 	inPartial bool

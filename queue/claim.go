@@ -103,16 +103,28 @@ func (o *Owner) alive(worker string, q aliveRequest, now time.Time) aliveReply {
 		w.seen = now
 	}
 	var reply aliveReply
-	for _, a := range q.Running {
+	for i, a := range q.Running {
 		c := o.attemptLocked(worker, a.Job, a.Epoch)
 		if c == nil || c.cancelled {
 			reply.Gone = append(reply.Gone, a)
 		}
 		if c != nil {
 			c.seen = now
+			if i < len(q.Frames) {
+				o.missingLocked(c, q.Frames[i], q.Back, now)
+			}
 		}
 	}
 	return reply
+}
+
+// missingLocked asks for frames that were sent and lost, and behind which no other has shown the gap. Unless the worker
+// knows better they may be on their way, and are there by the next sign of life.
+func (o *Owner) missingLocked(c *Call, sent int, lost bool, now time.Time) {
+	if sent >= c.next && (lost || c.stuck == c.next) {
+		o.askLocked(c, now)
+	}
+	c.stuck = c.next
 }
 
 func (o *Owner) respond(m *nats.Msg, data []byte) {

@@ -9,6 +9,7 @@ import (
 // What a caller of Submit and Next is told.
 var (
 	ErrNoWorker   = errors.New("no worker serves the pool")
+	ErrNoBroker   = errors.New("the broker is out of reach")
 	ErrStopping   = errors.New("stopping")
 	ErrDeadline   = errors.New("deadline passed")
 	ErrWorkerLost = errors.New("worker lost")

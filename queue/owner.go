@@ -93,6 +93,8 @@ type Owner struct {
 	idle     chan struct{}            // closed when stopping and the last call is gone
 	recheck  bool                     // the stream may have been lost
 	rejoined bool                     // the connection was, and workers may have dropped tickets they could not claim
+	cut      time.Time                // when the connection broke, zero while it is there
+	silent   bool                     // the broker took no ticket when it was last asked
 	created  time.Time                // incarnation of the stream
 	tending  func()                   // ends what tendConsumers is at
 	beats    chan struct{}            // closed and replaced when the roster changes
@@ -105,7 +107,7 @@ func NewOwner(ctx context.Context, nc *nats.Conn, disconnects <-chan Disconnect,
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishWait), jetstream.WithPublishAsyncMaxPending(8*cfg.MaxWaiting))
 	if err != nil {
 		return nil, fmt.Errorf("owner: %w", err)
 	}
@@ -153,7 +155,7 @@ func (o *Owner) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	o.status = o.nc.StatusChanged(nats.CONNECTED)
+	o.status = o.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED)
 	o.wg.Go(o.tendConsumers)
 	o.wg.Go(o.watch)
 	return o.greet(ctx)
@@ -204,6 +206,8 @@ func (o *Owner) refuseLocked(c *Call) error {
 		return ErrStopping
 	case o.calls[c.job.ID] != nil:
 		return errors.New("job: id is in use")
+	case passed(o.noBrokerAtLocked(), time.Now()):
+		return ErrNoBroker
 	case o.pools[c.job.Pool] == nil:
 		return ErrNoWorker
 	case all:

@@ -3,18 +3,8 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-)
-
-const (
-	publishWait  = 2 * time.Second
-	publishPause = 250 * time.Millisecond // before a ticket that the broker did not take is tried again
 )
 
 // outgoing is a ticket on its way to the broker.
@@ -136,59 +126,6 @@ func (o *Owner) publishLocked(t *outgoing) {
 	if t != nil {
 		o.goLocked(func() { o.publish(*t) })
 	}
-}
-
-// publish sends a ticket and notes its number, under which a call that is cancelled or moved deletes it again.
-//
-// Nothing interrupts it: a publication that was given up half-way may have been taken.
-func (o *Owner) publish(t outgoing) {
-	ctx, cancel := context.WithTimeout(context.Background(), publishWait)
-	defer cancel()
-	msg := &nats.Msg{Subject: t.subject, Data: encode(t.ticket)}
-	ack, err := o.js.PublishMsg(ctx, msg,
-		jetstream.WithMsgID(fmt.Sprintf("%s.%d", t.Job, t.Place)),
-		jetstream.WithMsgTTL(t.ttl),
-		jetstream.WithExpectStream(jobsStream),
-		jetstream.WithRetryAttempts(0))
-
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	c := t.call
-	switch current := c.out == t.Place; {
-	case err != nil && current:
-		o.refusedLocked(c, err)
-	case err != nil:
-	case current:
-		c.seq = ack.Sequence
-	case c.claimed.Place != t.Place: // else its worker acknowledges it
-		o.deleteLocked(ack.Sequence)
-	}
-}
-
-// refusedLocked handles a ticket that the broker did not take. A full stream is the client's answer when the job is
-// new; everything else is tried again until the queue deadline.
-func (o *Owner) refusedLocked(c *Call, err error) {
-	if isFull(err) {
-		if c.place == 1 {
-			o.finishLocked(c, ErrQueueFull{RetryAfter: o.retryAfterLocked(c.job.Pool)})
-			return
-		}
-	} else {
-		o.log.Warn().Err(err).Str("job", c.job.ID).Msg("ticket not taken")
-		o.recheck = true
-		o.kickConsumers()
-	}
-	c.out = 0
-	o.unplaceLocked(c)
-	o.pauseLocked(c, publishPause)
-}
-
-// errCodeFull is the server's "maximum messages exceeded", for the stream and for one subject.
-const errCodeFull = 10077
-
-func isFull(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == errCodeFull
 }
 
 // unplaceLocked gives back what a waiting phase holds.

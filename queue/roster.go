@@ -229,22 +229,54 @@ func (o *Owner) watch() {
 			return
 		case d := <-o.disconnects:
 			o.onDisconnect(d)
-		case _, open := <-o.status:
-			if !open {
+		case s, open := <-o.status:
+			switch {
+			case !open:
 				return // the connection or the owner was closed
+			case s == nats.CONNECTED:
+				o.onConnected()
+			default:
+				o.onBroken()
 			}
-			o.onConnected()
 		case now := <-tick.C:
 			o.sweep(now)
 		}
 	}
 }
 
+// onBroken begins the time in which nobody can be heard.
+func (o *Owner) onBroken() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.cut.IsZero() {
+		return
+	}
+	o.cut = time.Now()
+	for _, c := range o.calls {
+		o.armLocked(c)
+	}
+}
+
+// noBrokerAtLocked is when waiting ends because the broker is out of reach, zero while it is not.
+func (o *Owner) noBrokerAtLocked() time.Time {
+	if o.cut.IsZero() {
+		return time.Time{}
+	}
+	return o.cut.Add(breakLimit)
+}
+
+// CutOff tells whether the broker has been out of reach for longer than a break of the network that passes.
+func (o *Owner) CutOff() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return passed(o.noBrokerAtLocked(), time.Now())
+}
+
 // onConnected follows a break: the broker may have restarted empty, and workers may have said hello to nobody.
 func (o *Owner) onConnected() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.recheck, o.rejoined = true, true
+	o.recheck, o.rejoined, o.cut = true, true, time.Time{}
 	o.tending()
 	for _, w := range o.workers {
 		w.seen = time.Now() // it could not be heard

@@ -23,6 +23,7 @@ const (
 	verbResend  = "resend"  // owner → worker: frames are missing
 	verbDrain   = "drain"   // owner → worker, request: take no more jobs
 	verbResume  = "resume"  // owner → worker, request: take jobs again
+	verbRun     = "run"     // owner → worker, request: a ticket, while the broker takes none
 )
 
 const everyWorker = "all"

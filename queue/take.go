@@ -30,6 +30,7 @@ const (
 	claimWait  = 2 * time.Second
 	claimTries = 3
 	chunkWait  = 5 * time.Second
+	chunkTries = 2
 
 	// elsewherePause lets workers that have not failed a job yet, and do not rest, get its ticket.
 	elsewherePause = 500 * time.Millisecond
@@ -48,10 +49,14 @@ func (w *Worker) offer(m *nats.Msg) {
 	case !w.reserve(t.Model):
 		w.answer(m, w.refusal(t.Model))
 	default:
-		task := newTask(w, m, t)
-		w.add(task)
-		w.running.Go(func() { w.take(task) })
+		w.begin(newTask(w, m, t))
 	}
+}
+
+// begin runs a task in the slot that was reserved for it.
+func (w *Worker) begin(t *Task) {
+	w.add(t)
+	go w.take(t)
 }
 
 // refusal is the answer to a ticket that is not taken: others may have it at once, but one whose model alone rests here
@@ -66,6 +71,9 @@ func (w *Worker) refusal(model string) string {
 }
 
 func (w *Worker) answer(m *nats.Msg, word string) {
+	if m == nil {
+		return // its owner brought the ticket, and the broker does not have it from this worker
+	}
 	if err := m.Respond([]byte(word)); err != nil {
 		w.log.Debug().Err(err).Msg("ticket not answered")
 	}
@@ -95,7 +103,7 @@ func (w *Worker) take(t *Task) {
 
 // claim asks the owner for the job. It returns what to answer the broker when it is not ours.
 func (w *Worker) claim(t *Task) (word string, err error) {
-	q := encode(claim{Job: t.Job, Place: t.place, Nonce: rand.Text()})
+	q := encode(claim{Job: t.Job, Place: t.place, Nonce: rand.Text(), Direct: t.ticket == nil})
 	for range claimTries {
 		var m *nats.Msg
 		m, err = w.request(t.ctx, ownerSubject(t.node, verbClaim, w.id), q, claimWait)
@@ -109,9 +117,11 @@ func (w *Worker) claim(t *Task) (word string, err error) {
 	return nakTicket, err
 }
 
+// request fails at once when the connection was lost and is back, so that it can be made again.
 func (w *Worker) request(ctx context.Context, subject string, data []byte, wait time.Duration) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	defer context.AfterFunc(w.currentLink(), cancel)()
 	return w.nc.RequestWithContext(ctx, subject, data)
 }
 
@@ -177,10 +187,14 @@ func (w *Worker) chunks(t *Task, body []byte) error {
 }
 
 func (w *Worker) chunk(ctx context.Context, t *Task, i int, part []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, chunkWait)
-	defer cancel()
 	q := encode(chunkRequest{Job: t.Job, Epoch: t.Epoch, Index: i})
-	m, err := w.nc.RequestWithContext(ctx, ownerSubject(t.node, verbBody, w.id), q)
+	var m *nats.Msg
+	var err error
+	for range chunkTries {
+		if m, err = w.request(ctx, ownerSubject(t.node, verbBody, w.id), q, chunkWait); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("chunk %d: %w", i, err)
 	}

@@ -36,7 +36,7 @@ type Task struct {
 	w      *Worker
 	node   string
 	place  int
-	ticket *nats.Msg
+	ticket *nats.Msg // as it was pulled; nil for one that was offered
 	size   int
 	sum    []byte // of a body that is still to be fetched
 	ctx    context.Context
@@ -46,6 +46,7 @@ type Task struct {
 	orphan  atomic.Bool   // the owner is gone: nobody takes the end
 	told    atomic.Bool   // the ticket was acknowledged
 	started atomic.Bool   // granted
+	sent    atomic.Int64  // frames so far
 
 	mu      sync.Mutex // guards what follows
 	pending []piece
@@ -220,6 +221,7 @@ func (s *sender) flush() *End {
 	for _, p := range pending {
 		s.seq++
 		s.publish(p)
+		s.t.sent.Store(int64(s.seq))
 		content = content || p.content
 	}
 	if content {

@@ -39,6 +39,8 @@ type claim struct {
 	Job   string `json:"job"`
 	Place int    `json:"place"`
 	Nonce string `json:"nonce"`
+
+	Direct bool `json:"direct,omitempty"` // the ticket was brought by its owner and not pulled
 }
 
 // answer to a claim.
@@ -84,6 +86,8 @@ type attempt struct {
 
 type aliveRequest struct {
 	Running []attempt `json:"running"`
+	Frames  []int     `json:"frames,omitempty"` // how many each of them has sent
+	Back    bool      `json:"back,omitempty"`   // the connection is a new one: what is missing was lost with the former
 }
 
 type aliveReply struct {

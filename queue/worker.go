@@ -75,12 +75,13 @@ type Worker struct {
 	ctx     context.Context // ends last
 	cancel  context.CancelFunc
 	pulling sync.WaitGroup
-	running sync.WaitGroup // handlers and the senders of tasks
+	running sync.WaitGroup // taken slots and the senders of tasks
 	wg      sync.WaitGroup // the rest
 	closing sync.Once
 
 	announceNow chan struct{}
-	saying      sync.Mutex // taken before mu
+	back        chan struct{} // holds one token when the connection is a new one
+	saying      sync.Mutex    // taken before mu
 
 	mu       sync.Mutex // guards what follows
 	busy     int        // slots taken
@@ -90,8 +91,10 @@ type Worker struct {
 	rests    []Rest
 	quiet    chan struct{} // closed when draining and no task is left
 	tasks    map[*Task]struct{}
-	misses   map[string]int // unanswered signs of life in a row, by node
-	closedAt time.Time      // set when Close cancels the tasks
+	misses   map[string]int  // unanswered signs of life in a row, by node
+	closedAt time.Time       // set when Close cancels the tasks
+	link     context.Context // ends when the connection is a new one
+	relink   context.CancelFunc
 	announcements
 }
 
@@ -108,6 +111,7 @@ func NewWorker(ctx context.Context, nc *nats.Conn, cfg WorkerConfig, handle Hand
 		nc:            nc,
 		handle:        handle,
 		announceNow:   make(chan struct{}, 1),
+		back:          make(chan struct{}, 1),
 		quiet:         make(chan struct{}),
 		tasks:         make(map[*Task]struct{}),
 		misses:        make(map[string]int),
@@ -116,6 +120,7 @@ func NewWorker(ctx context.Context, nc *nats.Conn, cfg WorkerConfig, handle Hand
 	w.log = log.With().Str("worker", w.id).Logger()
 	w.intake, w.stop = context.WithCancel(context.Background())
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.link, w.relink = context.WithCancel(w.ctx)
 	if err := w.open(); err != nil {
 		w.Close()
 		return nil, err
@@ -168,6 +173,8 @@ func (w *Worker) onOrder(m *nats.Msg) {
 		if m.Reply != "" {
 			_ = m.Respond([]byte(w.id)) // an owner that starts counts the answers; without it, it waits longer
 		}
+	case verbRun:
+		w.onRun(m)
 	case verbWelcome:
 		w.kickPullers()
 	case verbDrain, verbResume:
@@ -212,6 +219,7 @@ func (w *Worker) reserve(model string) bool {
 		return false
 	}
 	w.busy++
+	w.running.Add(1)
 	w.loadChangedLocked(w.busy == w.cfg.Slots)
 	return true
 }
@@ -219,6 +227,7 @@ func (w *Worker) reserve(model string) bool {
 func (w *Worker) release() {
 	w.mu.Lock()
 	w.busy--
+	w.running.Done()
 	w.loadChangedLocked(w.busy == w.cfg.Slots-1 || w.busy == 0 && w.leavesLocked())
 	w.mu.Unlock()
 	w.kickPullers()
@@ -281,6 +290,7 @@ func (w *Worker) watchConnection() {
 			case s == nats.CONNECTED:
 				broken = false
 				limit.Stop()
+				w.renewLink()
 				w.sayHello()
 				w.kickPullers()
 			case !broken:
@@ -291,6 +301,25 @@ func (w *Worker) watchConnection() {
 			w.cancelTasks(ErrDisconnected)
 		}
 	}
+}
+
+// renewLink ends the requests whose answers went down with the former connection, and has the owners say which frames
+// did.
+func (w *Worker) renewLink() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.relink()
+	w.link, w.relink = context.WithCancel(w.ctx)
+	select {
+	case w.back <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Worker) currentLink() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.link
 }
 
 func (w *Worker) cancelTasks(cause error) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -59,6 +61,52 @@ func (c *cluster) startAll(ready, command string) (all []*proc) {
 		s.ready(all[i], ready)
 	}
 	return all
+}
+
+// mustKnow waits until every node has heard of the worker.
+func (c *cluster) mustKnow(worker string) {
+	c.t.Helper()
+	for _, s := range c.nodes {
+		s.mustKnow(worker)
+	}
+}
+
+// leadAll makes a node the leader of every stream: the worst one to lose.
+func (c *cluster) leadAll(node int) {
+	c.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(c.nodes[node].dir, "data", "nats", "mode"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var mode struct{ Server string }
+	if err := json.Unmarshal(raw, &mode); err != nil {
+		c.t.Fatal(err)
+	}
+	js := c.nodes[node].js()
+	order := fmt.Sprintf(`{"placement": {"preferred": %q}}`, mode.Server)
+	for name := range js.StreamNames(c.t.Context()).Name() {
+		eventually(c.t, "the node to lead "+name, func() bool {
+			stream, err := js.Stream(c.t.Context(), name)
+			if err != nil {
+				return false
+			}
+			if stream.CachedInfo().Cluster.Leader == mode.Server {
+				return true
+			}
+			_, _ = js.Conn().Request("$JS.API.STREAM.LEADER.STEPDOWN."+name, []byte(order), time.Second) // tried again
+			return false
+		})
+	}
+}
+
+// messages counts what a stream keeps.
+func (s *site) messages(stream string) int {
+	s.t.Helper()
+	info, err := s.js().Stream(s.t.Context(), stream)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return int(info.CachedInfo().State.Msgs)
 }
 
 // js is the broker's streams as an operator has them.

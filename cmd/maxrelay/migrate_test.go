@@ -107,9 +107,11 @@ func restore(t *testing.T, js jetstream.JetStream, all map[string]backup) {
 		}
 		ask(t, js.Conn(), "$JS.API.STREAM.RESTORE."+name, b, &to)
 		for _, chunk := range append(b.chunks, nil) {
-			if _, err := js.Conn().RequestWithContext(t.Context(), to.Subject, chunk); err != nil {
-				t.Fatalf("restoring %s: %v", name, err)
-			}
+			// The node that takes it may not have told the others yet where.
+			eventually(t, "a piece of "+name+" to be taken", func() bool {
+				_, err := js.Conn().RequestWithContext(t.Context(), to.Subject, chunk)
+				return err == nil
+			})
 		}
 	}
 }
