@@ -26,13 +26,14 @@ type door struct {
 	http   *http.Server
 	scheme string
 	listen *listener // set by open
+	coming *arrivals
 }
 
 // newDoor speaks HTTP/1.1 only: HTTP/2 has no deadline for headers (Go 1.26).
 func (s *Server) newDoor(routes *mux.Router, guard func(http.Handler) http.Handler) door {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return door{router: routes, scheme: "http", http: &http.Server{
+	d := door{router: routes, scheme: "http", coming: newArrivals(), http: &http.Server{
 		Handler:           s.observe(guard(routes)),
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
@@ -41,6 +42,8 @@ func (s *Server) newDoor(routes *mux.Router, guard func(http.Handler) http.Handl
 		ErrorLog:          log.New(s.log.With().Str("from", "net/http").Logger(), "", 0),
 		BaseContext:       func(net.Listener) context.Context { return s.running },
 	}}
+	d.coming.watch(d.http)
+	return d
 }
 
 // newRouter has no route yet, and answers for those that it does not have.
@@ -87,6 +90,7 @@ func (d *door) shutdown(ctx context.Context) error {
 		case <-d.listen.stopped:
 		case <-ctx.Done():
 		}
+		d.coming.settle(ctx)
 	}
 	return d.http.Shutdown(ctx)
 }

@@ -5,8 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
+
+	"maxrelay/queue"
 )
 
 func TestAListenerThatStopsBreaksNoConnection(t *testing.T) {
@@ -38,4 +41,29 @@ func TestAListenerThatStopsBreaksNoConnection(t *testing.T) {
 		t.Errorf("a late connection: %v", err)
 	}
 	must(t, server.Shutdown(t.Context()))
+}
+
+// Their connections are there when the server stops, and their requests are not.
+func TestAServerThatStopsAnswersWhoIsOnTheWay(t *testing.T) {
+	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
+	var coming []net.Conn
+	for range 20 {
+		c, err := net.Dial("tcp", n.Addr().String())
+		must(t, err)
+		defer c.Close()
+		coming = append(coming, c)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- n.Close(t.Context()) }()
+	<-n.clients.listen.stopped
+	for _, c := range coming {
+		_, err := io.WriteString(c, "GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+		must(t, err)
+	}
+	for i, c := range coming {
+		if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200") {
+			t.Errorf("connection %d: %q, %v", i, answer, err)
+		}
+	}
+	must(t, <-stopped)
 }
