@@ -47,6 +47,21 @@ func (c *caller) live(ctx context.Context) {
 	}
 }
 
+// stream has one answer streamed after the other, in conversations of a few turns.
+func (c *caller) stream(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		if n%4 == 0 {
+			c.begin()
+		}
+		q := c.question(fmt.Sprintf("[[echo %d delay 40ms]]", 10+c.rng.IntN(30)))
+		e := c.post(c.t.Context(), c.title(q), c.body(q, true), func(int) {})
+		c.judge(e, q, 0)
+		if e.how == whole {
+			c.past = append(c.past, q, c.reply(e))
+		}
+	}
+}
+
 func (c *caller) begin() {
 	c.key, c.user = tenantKeys[c.rng.IntN(len(tenantKeys))], tenantUsers[c.rng.IntN(len(tenantUsers))]
 	c.tools = c.rng.IntN(3) == 0

@@ -10,7 +10,7 @@ import (
 // fault is something that fails, and is healed.
 type fault struct {
 	kind  *kindOfFault
-	at    time.Duration // planned
+	at    time.Duration // planned, from the first caller on
 	lasts time.Duration // how long until it is healed, at least
 	pick  uint64        // of whatever there is to choose from
 
@@ -43,10 +43,10 @@ func planFaults(seed uint64, lasts, every time.Duration) (plan []*fault) {
 }
 
 // strikeAll executes the plan; a fault whose victim is still in another one waits for it.
-func (s *storm) strikeAll(ctx context.Context, plan []*fault) {
+func (s *storm) strikeAll(ctx context.Context, begun time.Time, plan []*fault) {
 	for _, x := range plan {
 		select {
-		case <-time.After(time.Until(s.begun.Add(x.at))):
+		case <-time.After(time.Until(begun.Add(x.at))):
 			s.work.Go(func() { s.strike(ctx, x) })
 		case <-ctx.Done():
 			return

@@ -13,6 +13,8 @@ const (
 	stormWorkers = 4
 	stormSlots   = 12 // of a worker
 	stormCallers = 16
+
+	leastStorm = 25 * time.Second
 )
 
 // storm is an installation of three API nodes and several workers, the callers who ask
@@ -45,6 +47,7 @@ func openStorm(t *testing.T, seed uint64) *storm {
 	}
 	s.startAll(s.nodes)
 	s.startAll(s.workers)
+	s.begun = time.Now()
 	return s
 }
 
@@ -72,15 +75,19 @@ func (s *storm) procs() (all []*proc) {
 	return all
 }
 
-// blow lets callers ask for so long, while faults strike.
-func (s *storm) blow(lasts, every time.Duration) {
-	s.begun = time.Now()
-	ctx, over := context.WithTimeout(s.t.Context(), lasts)
+// blow lets callers ask until then, and a little longer if there is no time left, while
+// faults strike.
+func (s *storm) blow(until time.Time, every time.Duration) {
+	begun := time.Now()
+	if least := begun.Add(leastStorm); until.Before(least) {
+		until = least
+	}
+	ctx, over := context.WithDeadline(s.t.Context(), until)
 	defer over()
 	for i := range stormCallers {
 		s.work.Go(func() { newCaller(s, i).live(ctx) })
 	}
-	s.strikeAll(ctx, planFaults(s.seed, lasts, every))
+	s.strikeAll(ctx, begun, planFaults(s.seed, until.Sub(begun), every))
 	s.work.Wait()
 	s.lasted = time.Since(s.begun)
 }
