@@ -41,7 +41,7 @@ func TestJobsRunWhileTheBrokerTakesNoTickets(t *testing.T) {
 			warm := startWorker(t, b, WorkerConfig{Name: "warm"}, echo)
 			startWorker(t, b, WorkerConfig{Name: "cold"}, echo)
 			awaitWorkers(t, o, 2)
-			warm.Hold("process", []Key{{1}}, false)
+			warm.Hold("process", "k_1", []Key{{1}}, false)
 			eventually(t, "the directory", func() bool { return holders(o, Key{1}) == 1 })
 			end := silence(t, o, cfg)
 
