@@ -83,7 +83,7 @@ bin/cli/%/node_modules/.package-lock.json:
 
 .PHONY: bench
 bench: cli ## run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./queue/... ./session/... ./api/... ./cmd/...
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./queue/... ./session/... ./stats/... ./api/... ./cmd/...
 
 # Each takes its own number of rounds and prints medians; run it on a machine that is otherwise idle. Some ten minutes.
 FIGURES := ^Benchmark(FirstToken|Ways|ToolLoop|Memory|CacheReads|LargeBody)$$

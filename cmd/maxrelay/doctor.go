@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -60,6 +61,9 @@ func (f *findings) check(name string, err error) {
 func doctor(ctx context.Context, cfg Config, out io.Writer) error {
 	f := &findings{out: out}
 	f.check("data folder "+cfg.DataDir+" is writable", writable(cfg.DataDir))
+	if file := cfg.Stats.File; file != "" {
+		f.check("folder of usage file "+file+" is writable", writable(filepath.Dir(file)))
+	}
 	f.check("HTTP address is free", free(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))))
 	if cfg.Admin.Address != "" {
 		f.check("management's address is free", free(cfg.Admin.Address))

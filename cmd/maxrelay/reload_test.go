@@ -44,12 +44,13 @@ func (p *proc) hangup() string {
 func TestAHangupReadsTheConfigurationAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.extra = "auth: {enabled: true, api_keys: [first-key]}\nadmin: {password: " + adminPassword + "}\nmodels: {first-model: opus}\n"
+	s.extra = "auth: {enabled: true, api_keys: [first-key]}\nadmin: {password: " + adminPassword + "}\nmodels: {first-model: opus}\nprices: {second-model: {output: 0}}\n"
 	p := s.start("serve", servesHTTP, scriptedCLI, "serve")
 	_, managedSecret := openOffice(t, p.url).create(`{"name":"n"}`)
 
 	s.edit("serve", "first-key", "second-key")
 	s.edit("serve", "first-model", "second-model")
+	s.edit("serve", "output: 0", "output: 1000")
 	s.edit("serve", "level: debug", "level: info")
 	s.edit("serve", "max_sessions: 4", "max_sessions: 3")
 	said := p.hangup()
@@ -66,6 +67,9 @@ func TestAHangupReadsTheConfigurationAgain(t *testing.T) {
 		if err != nil || a.status != want {
 			t.Errorf("%s: %d %s, %v; want %d", model, a.status, a.errCode, err, want)
 		}
+	}
+	if cost := s.usageOf(p.url, "second-key", 1)["total_cost"].(float64); cost <= 0 {
+		t.Errorf("the price is still that of before: %v", cost)
 	}
 	if resp, err := client.Get(p.url + "/health"); err != nil || resp.Body.Close() != nil { // logged at debug
 		t.Errorf("health: %v", err)
