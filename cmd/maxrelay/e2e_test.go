@@ -228,25 +228,28 @@ func TestAWorkerKilledAfterTheFirstByteIsSaid(t *testing.T) {
 }
 
 func TestNoCLIOutlivesItsProgram(t *testing.T) {
-	for name, end := range map[string]func(*proc){
-		"SIGTERM": (*proc).stop,
-		"SIGKILL": (*proc).kill,
+	for name, tc := range map[string]struct {
+		mode string
+		end  func(*proc)
+	}{
+		// SIGTERM of serve is a part of TestServeKeepsAConversationWarm.
+		"SIGTERM of worker": {"worker", (*proc).stop},
+		"SIGKILL of worker": {"worker", (*proc).kill},
+		"SIGKILL of serve":  {"serve", (*proc).kill},
 	} {
-		for _, mode := range []string{"serve", "worker"} {
-			t.Run(name+" of "+mode, func(t *testing.T) {
-				s := newSite(t)
-				node := s.start("api", servesHTTP, realCLI, map[string]string{"serve": "serve", "worker": "api"}[mode])
-				holder := node
-				if mode == "worker" {
-					holder = s.start("w", takesJobs, realCLI, "worker")
-				}
-				(&talk{t: t, url: node.url}).say("hello")
-				eventually(t, "a session and a spare", func() bool { return len(holder.clis()) == 2 })
-				clis := holder.clis()
-				end(holder)
-				mustEnd(t, clis)
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			node := s.start("api", servesHTTP, realCLI, map[string]string{"serve": "serve", "worker": "api"}[tc.mode])
+			holder := node
+			if tc.mode == "worker" {
+				holder = s.start("w", takesJobs, realCLI, "worker")
+			}
+			(&talk{t: t, url: node.url}).say("hello")
+			eventually(t, "a session and a spare", func() bool { return len(holder.clis()) == 2 })
+			clis := holder.clis()
+			tc.end(holder)
+			mustEnd(t, clis)
+		})
 	}
 }
 
@@ -361,9 +364,11 @@ func mustNotBeInFiles(t *testing.T, dir string) {
 func TestTwoHundredStreamsAtOnceEachGetTheirOwn(t *testing.T) {
 	s := newSite(t)
 	s.extra = "queue: {max_waiting_per_key: 256}"
-	node := s.start("api", servesHTTP, scriptedCLI, "api")
+	path := buildCLI(t) // 200 of the test's own binary take long to start under the race detector
+	small := func(testing.TB) (string, map[string]string) { return path, nil }
+	node := s.start("api", servesHTTP, small, "api")
 	for i := range 2 {
-		s.start(fmt.Sprint("w", i), takesJobs, scriptedCLI, "worker", "--set", "worker.max_sessions=100", "--set", "worker.max_sessions_per_key=100")
+		s.start(fmt.Sprint("w", i), takesJobs, small, "worker", "--set", "worker.max_sessions=100", "--set", "worker.max_sessions_per_key=100")
 	}
 	var all sync.WaitGroup
 	for i := range 200 {

@@ -33,6 +33,20 @@ func (s *site) replies(replies ...anthropictest.Reply) (calls func() int) {
 	return func() int { return int(n.Load()) }
 }
 
+// repliesTo does so for the conversations that open with these words alone, so that
+// several can wait at a time.
+func (s *site) repliesTo(opening string, replies ...anthropictest.Reply) (calls func() int) {
+	var n atomic.Int64
+	s.model.Script(func(r anthropictest.Request) *anthropictest.Reply {
+		if openingOf(r) != opening {
+			return nil
+		}
+		i := min(int(n.Add(1)), len(replies)) - 1
+		return &replies[i]
+	})
+	return func() int { return int(n.Load()) }
+}
+
 func refused(status int, message string) anthropictest.Reply {
 	return anthropictest.Status(status, "", message)
 }
@@ -61,8 +75,9 @@ func TestUpstreamFailuresAtTheAPI(t *testing.T) {
 		{"lost connection", anthropictest.ResetBeforeHeaders(), 502, "worker_failed", "", 3, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			calls := s.replies(tc.reply)
-			a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", "hello"}}, Stream: i%2 == 0}, nil)
+			t.Parallel()
+			calls := s.repliesTo(t.Name(), tc.reply)
+			a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", t.Name()}}, Stream: i%2 == 0}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,8 +107,9 @@ func TestAFailureThatPassesIsNotSeen(t *testing.T) {
 	} {
 		for _, stream := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", stream ", stream), func(t *testing.T) {
-				s.replies(upset, upset, anthropictest.Say("here").WithUsage(u))
-				a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", "hello"}}, Stream: stream}, nil)
+				t.Parallel()
+				s.repliesTo(t.Name(), upset, upset, anthropictest.Say("here").WithUsage(u))
+				a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", t.Name()}}, Stream: stream}, nil)
 				if err != nil || a.status != http.StatusOK || a.text != "here" || a.errCode != "" || a.finish != "stop" {
 					t.Errorf("got %+v, %v", a, err)
 				}

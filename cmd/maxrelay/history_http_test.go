@@ -9,12 +9,13 @@ import (
 	"maxrelay/session/anthropictest"
 )
 
-// grown returns a conversation of three turns with the program.
-func grown(t *testing.T, url, user string) *talk {
+// grown returns a conversation of three turns about a topic. All are one user's, so that
+// they take turns in a few processes.
+func grown(t *testing.T, url, topic string) *talk {
 	t.Helper()
-	c := &talk{t: t, url: url, req: chatRequest{User: user}}
+	c := &talk{t: t, url: url}
 	for i := range 3 {
-		c.say(fmt.Sprint(user, " asks ", i))
+		c.say(fmt.Sprint(topic, " ", i))
 	}
 	return c
 }
