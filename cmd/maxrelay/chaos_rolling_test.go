@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// rollingStreams run while everything is restarted.
-const rollingStreams = 50
+// restartStreams run while everything is restarted.
+const restartStreams = 50
 
 // mustRestartUnnoticed restarts all processes, one after the other, while streams run.
 // No request fails: an answer that runs is finished, and who is refused a connection
@@ -17,7 +17,7 @@ func (s *storm) mustRestartUnnoticed() {
 	ctx, over := context.WithCancel(s.t.Context())
 	defer over()
 	var callers sync.WaitGroup
-	for i := range rollingStreams {
+	for i := range restartStreams {
 		callers.Go(func() { newCaller(s, i).stream(ctx) })
 	}
 	for _, st := range s.stations() {
@@ -32,5 +32,5 @@ func (s *storm) mustRestartUnnoticed() {
 			s.t.Errorf("%v to %v %v", s.since(e.asked), s.since(e.over), e)
 		}
 	}
-	s.t.Logf("%d processes restarted in %v under %d streams: %d requests", len(s.stations()), time.Since(s.begun).Round(time.Second), rollingStreams, len(s.endings))
+	s.t.Logf("%d processes restarted in %v under %d streams: %d requests", len(s.stations()), time.Since(s.begun).Round(time.Second), restartStreams, len(s.endings))
 }
