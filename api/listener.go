@@ -16,6 +16,7 @@ type listener struct {
 	*net.TCPListener
 	stopped chan struct{} // closed when nothing more will be accepted
 	stop    func()
+	ended   func() // closes stopped
 }
 
 func listen(addr string) (*listener, error) {
@@ -29,6 +30,7 @@ func listen(addr string) (*listener, error) {
 func newListener(tcp *net.TCPListener) *listener {
 	l := &listener{TCPListener: tcp, stopped: make(chan struct{})}
 	l.stop = sync.OnceFunc(func() { _ = tcp.SetDeadline(time.Unix(1, 0)) }) // one that is closed needs none
+	l.ended = sync.OnceFunc(func() { close(l.stopped) })
 	return l
 }
 
@@ -41,8 +43,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	if c, err := l.acceptLeft(); err == nil {
 		return c, nil
 	}
-	defer close(l.stopped)
 	return nil, errors.Join(net.ErrClosed, l.Close())
+}
+
+// Close gives up what is left.
+func (l *listener) Close() error {
+	defer l.ended()
+	return l.TCPListener.Close()
 }
 
 // acceptLeft does not wait: with its deadline over, the listener's own Accept would not

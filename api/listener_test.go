@@ -43,6 +43,17 @@ func TestAListenerThatStopsBreaksNoConnection(t *testing.T) {
 	must(t, server.Shutdown(t.Context()))
 }
 
+func TestAListenerThatIsClosedHasStopped(t *testing.T) {
+	l, err := listen("127.0.0.1:0")
+	must(t, err)
+	must(t, l.Close())
+	l.stop()
+	<-l.stopped
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accepting: %v", err)
+	}
+}
+
 // Their connections are there when the server stops, and their requests are not.
 func TestAServerThatStopsAnswersWhoIsOnTheWay(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
