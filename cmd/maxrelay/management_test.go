@@ -121,7 +121,7 @@ func errorOf(answer object) object {
 	return e
 }
 
-func TestARelayStationsDay(t *testing.T) {
+func TestAKeyIsGoodForItsModelsUntilItIsDisabled(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.extra = managed
@@ -175,6 +175,7 @@ func TestEveryRowOfManagement(t *testing.T) {
 	if listed["total"] != 1.0 || listed["limit"] != 1000.0 {
 		t.Errorf("list: %v", listed)
 	}
+	mustHave(t, "usage", o.must("GET", "/usage?group_by=day,key,model", ""), "items total")
 	mustHave(t, "stats", o.must("GET", "/api-keys/"+id+"/stats", ""), "token_used token_remaining request_count error_count last_used_at")
 
 	changed := o.must("PATCH", "/api-keys/"+id, `{"name":"m","token_limit":5}`)
