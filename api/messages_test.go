@@ -17,13 +17,7 @@ import (
 	"maxrelay/session/chat"
 )
 
-// tell sends a question to the Messages API with the members in body.
-func (n *node) tell(body string, header ...string) *http.Response {
-	n.t.Helper()
-	return n.do(testContext(n.t), http.MethodPost, messagesRoute, body, header...)
-}
-
-// question returns the members of a question of one user message.
+// questionOf returns the members of a question of one user message.
 func questionOf(text, more string) string {
 	quoted, _ := json.Marshal(text)
 	return `{"model":"claude-opus-4","max_tokens":99,"messages":[{"role":"user","content":` + string(quoted) + `}]` + more + `}`
@@ -46,7 +40,7 @@ func mustFail(t *testing.T, resp *http.Response, status int, kind string) {
 
 func TestAMessageInOnePiece(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
-	resp := n.tell(questionOf("hello there", `,"speed":"fast"`), "X-Request-Id", "mine-1")
+	resp := n.messages(questionOf("hello there", `,"speed":"fast"`), "X-Request-Id", "mine-1")
 	body := read(t, resp)
 	messagestest.Validate(t, messagestest.Message, []byte(body))
 	if !strings.Contains(body, `"model":"claude-opus-4","content":[{"type":"text","text":"hello there","citations":null}],"stop_reason":"end_turn"`) ||
@@ -69,7 +63,7 @@ func TestAMessageInOnePiece(t *testing.T) {
 
 func TestAMessageThatStreams(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
-	resp := n.tell(questionOf("one two", `,"stream":true`))
+	resp := n.messages(questionOf("one two", `,"stream":true`))
 	body := read(t, resp)
 	messagestest.Stream(t, []byte(body))
 	for _, part := range []string{
@@ -98,7 +92,7 @@ func TestASilentMessageIsPinged(t *testing.T) {
 		<-release
 		echo(ctx, p)
 	})
-	resp := n.tell(questionOf("late", `,"stream":true`))
+	resp := n.messages(questionOf("late", `,"stream":true`))
 	r := bufio.NewReader(resp.Body)
 	first, err := r.ReadString('\n')
 	if err != nil || first != "event: ping\n" {
@@ -129,7 +123,7 @@ func TestFailuresOfMessagesBeforeTheFirstByte(t *testing.T) {
 			p.fail(tc.code, "it failed", 90*time.Second)
 		})
 		for _, more := range []string{``, `,"stream":true`} {
-			resp := n.tell(questionOf("hi", more))
+			resp := n.messages(questionOf("hi", more))
 			mustFail(t, resp, tc.status, tc.kind)
 			if h := resp.Header; h.Get("Retry-After") != tc.retry || h.Get("X-Should-Retry") != tc.stop {
 				t.Errorf("%s: %v", tc.code, h)
@@ -157,7 +151,7 @@ func TestFailuresOfMessagesAfterTheFirstByteAreEvents(t *testing.T) {
 		},
 	} {
 		n := openNode(t, Config{Heartbeat: 20 * time.Millisecond}, queue.OwnerConfig{}, run)
-		resp := n.tell(questionOf("hi", `,"stream":true`))
+		resp := n.messages(questionOf("hi", `,"stream":true`))
 		if name == "a ping" {
 			close(release)
 		}
@@ -183,7 +177,7 @@ func TestAMessageThatMovesStartsOver(t *testing.T) {
 				p.begin()
 				p.end(queue.End{Retry: queue.RetryLater}, chat.Outcome{Error: &chat.Error{Code: chat.CodeUpstream, Message: "the upstream failed"}})
 			})
-			body := read(t, n.tell(questionOf("right", more)))
+			body := read(t, n.messages(questionOf("right", more)))
 			if more != "" {
 				messagestest.Stream(t, []byte(body))
 			}
@@ -200,12 +194,12 @@ func TestWhatIsWrongWithARequestIsToldInItsForm(t *testing.T) {
 	n := openNode(t, Config{Keys: keys, BodyLimit: 1000}, queue.OwnerConfig{}, echo)
 	with := []string{"X-Api-Key", "sk-1"}
 	ctx := testContext(t)
-	mustFail(t, n.tell(questionOf("hi", "")), 401, "authentication_error")
-	mustFail(t, n.tell(questionOf("hi", ""), "X-Api-Key", "sk-2"), 401, "authentication_error")
-	mustFail(t, n.tell(`{"model":"claude-opus-4"}`, with...), 400, "invalid_request_error")
-	mustFail(t, n.tell(strings.Replace(questionOf("hi", ""), "claude-opus-4", "gpt-4o", 1), with...), 404, "not_found_error")
-	mustFail(t, n.tell(questionOf(strings.Repeat("x", 1000), ""), with...), 413, "request_too_large")
-	mustFail(t, n.tell(questionOf("hi", `,"speed":"fast"`), append(with, "X-Maxrelay-Strict", "true")...), 400, "invalid_request_error")
+	mustFail(t, n.messages(questionOf("hi", "")), 401, "authentication_error")
+	mustFail(t, n.messages(questionOf("hi", ""), "X-Api-Key", "sk-2"), 401, "authentication_error")
+	mustFail(t, n.messages(`{"model":"claude-opus-4"}`, with...), 400, "invalid_request_error")
+	mustFail(t, n.messages(strings.Replace(questionOf("hi", ""), "claude-opus-4", "gpt-4o", 1), with...), 404, "not_found_error")
+	mustFail(t, n.messages(questionOf(strings.Repeat("x", 1000), ""), with...), 413, "request_too_large")
+	mustFail(t, n.messages(questionOf("hi", `,"speed":"fast"`), append(with, "X-Maxrelay-Strict", "true")...), 400, "invalid_request_error")
 	mustFail(t, n.do(ctx, http.MethodGet, messagesRoute, "", with...), 405, "invalid_request_error")
 	mustFail(t, n.do(ctx, http.MethodPost, messagesRoute+"/count_tokens", questionOf("hi", ""), with...), 404, "not_found_error")
 	mustFail(t, n.do(ctx, http.MethodPost, messagesRoute+"/batches", "{}", with...), 404, "not_found_error")
@@ -216,7 +210,7 @@ func TestWhatIsWrongWithARequestIsToldInItsForm(t *testing.T) {
 
 func TestAMessageIsRefusedFromAPageInItsForm(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
-	mustFail(t, n.tell(questionOf("hi", ""), "Origin", "https://evil.example"), 403, "permission_error")
+	mustFail(t, n.messages(questionOf("hi", ""), "Origin", "https://evil.example"), 403, "permission_error")
 }
 
 func TestAClientThatLeavesItsMessageEndsTheTurn(t *testing.T) {
@@ -255,8 +249,8 @@ func TestAClientThatLeavesItsMessageEndsTheTurn(t *testing.T) {
 func TestAnIdempotencyKeyIsOfOneAPI(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
 	body := questionOf("hi", "") // means the same in both
-	first := read(t, n.tell(body, idempotencyHeader, "k"))
-	again := n.tell(body, idempotencyHeader, "k")
+	first := read(t, n.messages(body, idempotencyHeader, "k"))
+	again := n.messages(body, idempotencyHeader, "k")
 	if got := read(t, again); got != first || again.Header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("got %s, then %s", first, got)
 	}
