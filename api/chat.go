@@ -89,6 +89,7 @@ func (p *reply) job(index int) queue.Job {
 	j := queue.Job{
 		ID:        rand.Text(),
 		KeyID:     p.x.identity.ID,
+		Request:   p.x.label,
 		Pool:      p.x.identity.Pool,
 		Model:     p.q.chat.Model,
 		Body:      p.body,

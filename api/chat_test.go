@@ -110,6 +110,27 @@ func TestSilentStreamShowsThatItLives(t *testing.T) {
 	}
 }
 
+func TestAStreamThatWaitsTellsWhereItStands(t *testing.T) {
+	n := openNode(t, Config{Heartbeat: 20 * time.Millisecond}, queue.OwnerConfig{}, echo)
+	must(t, n.owner.Drain(testContext(t), n.owner.Workers()[0].ID))
+	eventually(t, "the worker to drain", func() bool { return n.owner.Workers()[0].Draining })
+	resp := n.post(ask("late", `,"stream":true`))
+	if h := resp.Header; h.Get("X-Maxrelay-Queue-Position") != "1" || h.Get("X-Maxrelay-Queue-Estimate-Ms") == "" || h.Get("X-Maxrelay-Worker") != "" {
+		t.Errorf("headers %v", h)
+	}
+	r := bufio.NewReader(resp.Body)
+	if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, ": waiting for a worker, position 1, about ") {
+		t.Errorf("line %q, %v", line, err)
+	}
+	must(t, n.owner.Resume(testContext(t), n.owner.Workers()[0].ID))
+	if data, _ := chunks(t, r); said(t, data) != "late" {
+		t.Errorf("got %s", data)
+	}
+	if h := n.post(ask("soon", `,"stream":true`)).Header; h.Get("X-Maxrelay-Queue-Position") != "" {
+		t.Errorf("one that did not wait has headers %v", h)
+	}
+}
+
 func TestFailureBeforeTheFirstByteHasItsStatus(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, func(_ context.Context, p *play) {
 		p.fail(chat.CodeUsageLimit, "the account is at its limit", 90*time.Second)

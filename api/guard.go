@@ -165,7 +165,7 @@ func (s *Server) grant(x *exchange, r *http.Request) {
 // exposed are the headers that a page may read besides the usual ones.
 var exposed = strings.Join([]string{
 	"X-Request-Id", "Request-Id", "Retry-After", "X-Should-Retry", "OpenAI-Processing-Ms", "Idempotent-Replayed",
-	"X-Maxrelay-Session", "X-Maxrelay-Worker", "X-Maxrelay-Queue-Ms", "X-Maxrelay-Ignored",
+	"X-Maxrelay-Session", "X-Maxrelay-Worker", "X-Maxrelay-Queue-Ms", "X-Maxrelay-Queue-Position", "X-Maxrelay-Queue-Estimate-Ms", "X-Maxrelay-Ignored",
 	"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests",
 	"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens",
 }, ", ")

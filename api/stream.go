@@ -25,7 +25,7 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 		err := a.err
 		switch buf = buf[:0]; {
 		case errors.Is(err, errSilence):
-			buf, err = append(buf, p.x.speaks.beat...), nil
+			buf, err = p.beat(buf), nil
 		case err == nil:
 			buf, err = p.take(buf, w, a)
 		}
@@ -75,6 +75,7 @@ func (p *reply) take(buf []byte, w writer, a arrival) ([]byte, error) {
 func (p *reply) write(frames []byte) bool {
 	if !p.x.streamed {
 		p.headers(p.x.Header())
+		p.standingHeaders(p.x.Header())
 		p.x.openStream()
 	}
 	if err := p.x.send(frames); err != nil {

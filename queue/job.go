@@ -11,12 +11,13 @@ type Key [16]byte
 
 // Job is one turn to be run by some worker of a pool.
 type Job struct {
-	ID     string // random, 128 bits: who knows it may send frames for it
-	KeyID  string // the API key's id, never the key
-	Pool   string
-	Model  string
-	Body   []byte
-	NoWait bool // do not wait StickyWait for a worker that is warm but full
+	ID      string // random, 128 bits: who knows it may send frames for it
+	KeyID   string // the API key's id, never the key
+	Request string // names the job for people, unlike its ID
+	Pool    string
+	Model   string
+	Body    []byte
+	NoWait  bool // do not wait StickyWait for a worker that is warm but full
 
 	// Prefixes are the fingerprints of the conversation so far, shortest first. The worker that holds the longest of
 	// them in an idle process gets the job.

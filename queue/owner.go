@@ -144,12 +144,13 @@ func (o *Owner) open(ctx context.Context) (err error) {
 		return err
 	}
 	for subject, handler := range map[string]nats.MsgHandler{
-		frameSubject(o.node, "*", "*"):       o.onFrame,
-		ownerSubject(o.node, verbClaim, "*"): o.onClaim,
-		ownerSubject(o.node, verbBody, "*"):  o.onChunk,
-		ownerSubject(o.node, verbAlive, "*"): o.onAlive,
-		ownerSubject(o.node, verbHere, "*"):  o.onHere,
-		upSubject("*", "*"):                  o.onWorker,
+		frameSubject(o.node, "*", "*"):         o.onFrame,
+		ownerSubject(o.node, verbClaim, "*"):   o.onClaim,
+		ownerSubject(o.node, verbBody, "*"):    o.onChunk,
+		ownerSubject(o.node, verbAlive, "*"):   o.onAlive,
+		ownerSubject(o.node, verbHere, "*"):    o.onHere,
+		ownerSubject(everyNode, verbLook, "*"): o.onLook,
+		upSubject("*", "*"):                    o.onWorker,
 	} {
 		if err := o.subscribe(subject, handler); err != nil {
 			return err

@@ -12,6 +12,7 @@ const (
 	verbBody  = "body"  // worker → owner, request: a chunk of a large body
 	verbAlive = "alive" // worker → owner, request: I still run these
 	verbHere  = "here"  // owner → owner, request: are you there
+	verbLook  = "look"  // owner → all owners, request: what does your queue hold
 
 	verbBeat      = "beat" // worker → all owners: who I am and how busy
 	verbBye       = "bye"  // worker → all owners: I am gone

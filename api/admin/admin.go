@@ -110,6 +110,8 @@ func (a *Admin) Routes(r *mux.Router) {
 		return
 	}
 	add(http.MethodGet, "/workers", a.signedIn(a.listWorkers))
+	add(http.MethodGet, "/queue", a.signedIn(a.showQueue))
+	add(http.MethodGet, "/sessions", a.signedIn(a.listSessions))
 	add(http.MethodPost, "/workers/{id}/drain", a.signedIn(a.drainWorker))
 	add(http.MethodPost, "/workers/{id}/resume", a.signedIn(a.resumeWorker))
 }

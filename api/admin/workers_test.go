@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -112,12 +113,65 @@ func TestAWorkerIsDrainedAndResumed(t *testing.T) {
 func TestWorkersAreForAdministrators(t *testing.T) {
 	f := newFleet(t, answerOK)
 	f.token = ""
-	for _, r := range [][2]string{{http.MethodGet, "/admin/workers"}, {http.MethodPost, "/admin/workers/" + f.worker.ID() + "/drain"}, {http.MethodPost, "/admin/workers/" + f.worker.ID() + "/resume"}} {
+	for _, r := range [][2]string{{http.MethodGet, "/admin/workers"}, {http.MethodGet, "/admin/queue"}, {http.MethodGet, "/admin/sessions"}, {http.MethodPost, "/admin/workers/" + f.worker.ID() + "/drain"}, {http.MethodPost, "/admin/workers/" + f.worker.ID() + "/resume"}} {
 		if status, answer := f.ask(r[0], r[1], ""); status != http.StatusUnauthorized {
 			t.Errorf("%s %s: %d, %v", r[0], r[1], status, answer)
 		}
 	}
 	if f.owner.Workers()[0].Draining {
 		t.Error("it drains")
+	}
+}
+
+func TestTheQueueSaysWhyARequestWaits(t *testing.T) {
+	release := make(chan struct{})
+	f := newFleet(t, func(_ context.Context, task *queue.Task) {
+		<-release
+		task.End(queue.End{OK: true})
+	})
+	for i := range 4 {
+		call, err := f.owner.Submit(t.Context(), queue.Job{ID: rand.Text(), Request: "req_" + string(rune('a'+i)), KeyID: "k_1", Pool: "team", Model: "opus"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(call.Close)
+	}
+	t.Cleanup(func() { close(release) })
+	var got object
+	eventually(t, "both slots to be taken", func() bool {
+		got = f.must(http.MethodGet, "/admin/queue", "")
+		return len(got["running"].([]any)) == 2 && f.one()["busy"] == 2.0
+	})
+	got = f.must(http.MethodGet, "/admin/queue", "")
+	waiting := got["waiting"].([]any)
+	if len(waiting) != 2 {
+		t.Fatalf("waiting: %v", waiting)
+	}
+	first, second := waiting[0].(object), waiting[1].(object)
+	if first["reason"] != "all 2 slots of pool team are taken" || first["position"] != 1.0 || second["position"] != 2.0 {
+		t.Errorf("waiting: %v", waiting)
+	}
+	for _, field := range []string{"node", "request_id", "key_id", "pool", "model", "waited_ms", "given_up_in_ms", "attempts", "estimate_ms"} {
+		if _, there := first[field]; !there {
+			t.Errorf("no %s in %v", field, first)
+		}
+	}
+	if r := got["running"].([]any)[0].(object); r["worker_id"] != f.worker.ID() || r["key_id"] != "k_1" {
+		t.Errorf("running: %v", r)
+	}
+	if k := got["keys"].([]any)[0].(object); k["waiting"] != 2.0 || k["running"] != 2.0 || k["key_id"] != "k_1" {
+		t.Errorf("keys: %v", k)
+	}
+}
+
+func TestSessionsAreListedByPages(t *testing.T) {
+	f := newFleet(t, answerOK)
+	f.worker.Hold("1", "k_1", []queue.Key{{1}, {2}}, false)
+	f.worker.Hold("2", "k_2", []queue.Key{{3}}, true)
+	eventually(t, "the directory to know", func() bool { return f.must(http.MethodGet, "/admin/sessions", "")["total"] == 2.0 })
+	got := f.must(http.MethodGet, "/admin/sessions?skip=1&limit=5", "")
+	want := object{"items": []any{object{"worker_id": f.worker.ID(), "process": "2", "key_id": "k_2", "state": "busy", "messages": 1.0}}, "total": 2.0, "skip": 1.0, "limit": 5.0}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
