@@ -31,6 +31,7 @@ func (s *storm) mustHaveCounted() {
 			}
 		}
 	}
+	s.mustHaveSettled(events)
 }
 
 // seenByNodes are the requests that any API node has ended, by id.

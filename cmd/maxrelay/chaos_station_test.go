@@ -32,7 +32,7 @@ type station struct {
 
 func (s *storm) newNode(i int) *station {
 	st := &station{site: s.cluster.nodes[i], name: fmt.Sprint("api", i), cli: s.cli, ready: servesHTTP, links: []*linktest.Link{linktest.New(s.t, "")},
-		args: []string{"api", "--log-level", "info"}}
+		args: []string{"api", "--log-level", "info", "--set", "rate_limit.max_tokens_per_day=1000000000000"}}
 	st.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q, %q, %q]}\nqueue: {timeout: 15s}", tenantKeys[0], tenantKeys[1], tenantKeys[2])
 	return st
 }
