@@ -22,11 +22,11 @@ import (
 type agent struct {
 	t              *testing.T
 	path, home, in string
-	url            string
+	url, key       string
 }
 
 func newAgent(t *testing.T) *agent {
-	return &agent{t: t, path: claudetest.RealCLI(t), home: t.TempDir(), in: t.TempDir()}
+	return &agent{t: t, path: claudetest.RealCLI(t), home: t.TempDir(), in: t.TempDir(), key: sdkKey}
 }
 
 // ask runs the CLI for one question and returns what it prints at its end.
@@ -34,7 +34,7 @@ func (a *agent) ask(args ...string) string {
 	a.t.Helper()
 	cmd := exec.CommandContext(a.t.Context(), a.path, append(args, "--model", "sonnet", "--allowedTools", "Bash,Read", "--output-format", "json")...)
 	cmd.Dir = a.in
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + a.home, "ANTHROPIC_BASE_URL=" + a.url, "ANTHROPIC_API_KEY=" + sdkKey,
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + a.home, "ANTHROPIC_BASE_URL=" + a.url, "ANTHROPIC_API_KEY=" + a.key,
 		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"}
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

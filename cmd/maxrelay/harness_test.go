@@ -333,6 +333,7 @@ type chatRequest struct {
 	Stream        bool            `json:"stream,omitempty"`
 	StreamOptions map[string]bool `json:"stream_options,omitempty"`
 	User          string          `json:"user,omitempty"`
+	MaxTokens     int             `json:"max_tokens,omitempty"`
 	key           string          // the API key it is sent with; "" for none
 }
 
