@@ -248,17 +248,28 @@ func TestWhatIsReservedIsReleasedWhenNobodyCanServe(t *testing.T) {
 // panicky is a client's connection that breaks the server.
 type panicky struct{ *httptest.ResponseRecorder }
 
-func (p *panicky) Write([]byte) (int, error) { panic("the connection is cursed") }
+const curse = "the connection is cursed"
+
+func (p *panicky) Write([]byte) (int, error) { panic(curse) }
+
+// panics serves a request over such a connection. That the error cannot be written either
+// is what comes out, or that the answer is cut.
+func (n *node) panics(path, body string) {
+	n.t.Helper()
+	defer func() {
+		if p := recover(); p != curse && p != http.ErrAbortHandler {
+			n.t.Fatalf("it panicked with %v", p)
+		}
+	}()
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.Host = "localhost"
+	n.observe(n.guard(n.clients.router)).ServeHTTP(&panicky{httptest.NewRecorder()}, r)
+}
 
 func TestAPanicIsBookedAndReleased(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
 	n.daily(1000)
-	r := httptest.NewRequest(http.MethodPost, chatRoute, strings.NewReader(ask("hi", `,"stream":true`)))
-	r.Host = "localhost"
-	func() {
-		defer func() { _ = recover() }() // of the error's own write
-		n.clients.http.Handler.ServeHTTP(&panicky{httptest.NewRecorder()}, r)
-	}()
+	n.panics(chatRoute, ask("hi", `,"stream":true`))
 	if e := n.usage(1)[0]; e.ErrorCode != "internal_error" {
 		t.Errorf("recorded %+v", e)
 	}

@@ -283,13 +283,8 @@ func TestWhatAForwardedRequestReservesIsReleased(t *testing.T) {
 func TestAPanicOfAForwardedRequestIsBooked(t *testing.T) {
 	n := passOn(t, Config{}, saying("text/event-stream", anthropicStream))
 	n.daily(1000)
-	r := httptest.NewRequest(http.MethodPost, messagesRoute, strings.NewReader(messagesBody))
-	r.Host = "localhost"
-	func() {
-		defer func() { _ = recover() }()
-		n.clients.http.Handler.ServeHTTP(&panicky{httptest.NewRecorder()}, r)
-	}()
-	if e := n.usage(1)[0]; e.ErrorCode == "" {
+	n.panics(messagesRoute, messagesBody)
+	if e := n.usage(1)[0]; e.ErrorCode != "internal_error" {
 		t.Errorf("recorded %+v", e)
 	}
 	n.mustHaveUsed(n.sum(1))

@@ -53,7 +53,7 @@ func TestTheCLIItselfAsAClientThroughForwarding(t *testing.T) {
 	if used := office.must("GET", "/api-keys/"+id, "")["token_used"]; used != float64(sum) {
 		t.Errorf("the key has used %v tokens, want %d", used, sum)
 	}
-	if status, _ := s.messages(p.url, other, `{"model":"claude-sonnet-4-6","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`); status != http.StatusForbidden {
+	if status, _ := s.askMessages(p.url, other, `{"model":"claude-sonnet-4-6","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`); status != http.StatusForbidden {
 		t.Errorf("a model that the key does not have: %d", status)
 	}
 	if strings.Contains(p.text(), operatorKey) || strings.Contains(p.text(), secret) {
@@ -62,8 +62,8 @@ func TestTheCLIItselfAsAClientThroughForwarding(t *testing.T) {
 	p.stop()
 }
 
-// messages asks in the Messages API.
-func (s *site) messages(url, secret, body string) (int, object) {
+// askMessages asks in the Messages API.
+func (s *site) askMessages(url, secret, body string) (int, object) {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url+"/v1/messages", strings.NewReader(body))
 	if err != nil {

@@ -98,6 +98,9 @@ func (p Prices) table() stats.Prices {
 func (p *program) quotaOf(who key.Identity) usage.Quota {
 	limits := p.limits.LimitsOf(who)
 	q := usage.Quota{Limit: limits.Tokens, Used: p.limits.Tokens(who.ID, limits.Daily), Tier: who.Tier, Active: true}
+	if limits.Tokens == 0 { // and so not counted there
+		q.Used = p.used.Use(who.ID).Tokens
+	}
 	if record, found := p.store.Get(who.ID); found {
 		q.Active, q.ExpiresAt = record.Active, record.ExpiresAt
 	}
