@@ -24,9 +24,10 @@ import (
 
 // openLimits opens a limiter without limits until a test sets them. It waits for the
 // broker as long as a busy machine may take, or as a test says.
+// It does not look after its streams by itself: a test that takes one away means it.
 func openLimits(t *testing.T, nc *nats.Conn, now func() time.Time, wait time.Duration) *limit.Limiter {
 	t.Helper()
-	limits, err := limit.Open(testContext(t), nc, limit.Config{Node: "n", RateWait: wait, QuotaWait: wait, Now: now}, zerolog.Nop())
+	limits, err := limit.Open(testContext(t), nc, limit.Config{Node: "n", RateWait: wait, QuotaWait: wait, Now: now, Tick: time.Hour}, zerolog.Nop())
 	must(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

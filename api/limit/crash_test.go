@@ -152,19 +152,3 @@ func TestUnsureReservationsAreSettledFromTheLedger(t *testing.T) {
 	settle(t, ticket, 70)
 	awaitTotal(t, l, lifeAccount(), 70)
 }
-
-func TestRecount(t *testing.T) {
-	l := startLimiter(t, startBroker(t), Config{})
-	settle(t, admit(t, l, request(life(1000), 10, 90)), 30)
-	open := admit(t, l, request(life(1000), 10, 90))
-	for range 2 { // the second time it is right already
-		if err := l.Recount(testContext(t), testKey, false, time.Now(), 500); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := counted(t, l, lifeAccount()); got != 600 {
-		t.Errorf("counter is %d, want 600", got)
-	}
-	settle(t, open, 11)
-	awaitTotal(t, l, lifeAccount(), 511)
-}

@@ -55,7 +55,7 @@ func (p place) config(replicas int) jetstream.StreamConfig {
 // persistMode lets a single broker write changes to disk some milliseconds after it
 // acknowledged them, whatever its own rule is. What a crash loses is found: the end of a
 // request that is lost leaves its reservation open, and is made from its usage event. A
-// power cut may lose more, see Recount.
+// power cut may lose the last changes, and the counter is too low by them.
 func (p place) persistMode() jetstream.PersistModeType {
 	if p == ofOne {
 		return jetstream.AsyncPersistMode

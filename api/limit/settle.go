@@ -2,11 +2,9 @@ package limit
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 )
 
 // begin notes that a reservation is in use.
@@ -76,29 +74,4 @@ func (l *Limiter) settleOne(ctx context.Context, request string, e ending) bool 
 	}
 	_, err := l.journal.write(ctx, entry{account: e.account, request: request, step: step, change: e.used - sum})
 	return err == nil
-}
-
-// Recount corrects a counter whose last changes were lost, as a power cut may do to a
-// single broker, or that was restored from an old backup: it becomes what usage events
-// say was used plus what is reserved. It is for the time between Open and the first
-// request; changes that others make meanwhile would be counted twice.
-func (l *Limiter) Recount(ctx context.Context, key string, daily bool, day time.Time, used int64) error {
-	if !isToken(key) || used < 0 || used > maxAmount {
-		return errors.New("limit: nothing that can be counted")
-	}
-	a := accountOf(key, daily, day)
-	for _, h := range l.journal.ledger.open() {
-		if h.account == a {
-			used += h.tokens
-		}
-	}
-	total, err := l.journal.read(ctx, a)
-	if err != nil || total == used {
-		return err
-	}
-	_, err = l.journal.write(ctx, entry{account: a, request: recount, step: rand.Text(), change: used - total})
-	if err == nil {
-		l.log.Warn().Str("key", key).Str("period", a.period).Int64("was", total).Int64("is", used).Msg("token counter is corrected")
-	}
-	return err
 }
