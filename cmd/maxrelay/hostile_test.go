@@ -109,7 +109,7 @@ func newStage(t *testing.T, bait bait, refused []atomic.Int64) *stage {
 	t.Cleanup(b.client.CloseIdleConnections)
 	b.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q]}", paramKey)
 	b.model.Script(b.answer)
-	b.program = b.start("serve", servesHTTP, b.trapped, "serve", "--set", "worker.cli.cwd="+bait.dir)
+	b.program = b.start("serve", servesHTTP, b.trapped, "serve", "--set", "worker.cli.cwd="+bait.dir, noFirstMessage)
 	b.url = b.program.url
 	h := b.ask(t, anthropictest.Say("Hello."), nil, `"messages":[{"role":"user","content":"Hello!"}]`)
 	b.plain = h.shown[0].Body.Fields
