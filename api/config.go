@@ -38,6 +38,8 @@ type Config struct {
 	Origins []string          // origins, like https://chat.example.org, whose pages may call; none
 	Models  map[string]string // a client's model id to the CLI's name, DefaultModels
 
+	OwnPrompt int64 // tokens that the CLI adds to every prompt, reserved with it, 0
+
 	BodyLimit   int64         // bytes of a request body, 50 MB
 	BodyBudget  int64         // bytes of the bodies of all requests at a time, 512 MB, of which one caller gets three quarters; each costs about three times that in memory
 	BodyIdle    time.Duration // longest pause of a client that sends its body, 30 s

@@ -49,6 +49,19 @@ func passOn(t *testing.T, cfg Config, up http.HandlerFunc) *node {
 	return n
 }
 
+func TestAnUpstreamWithoutAKeyIsAskedForNoModel(t *testing.T) {
+	server := httptest.NewServer(saying("application/json", `{"from":"upstream"}`))
+	t.Cleanup(server.Close)
+	n := openNode(t, Config{Upstreams: []upstream.Upstream{{Name: "open", URL: server.URL}}}, queue.OwnerConfig{}, echo)
+	body := read(t, n.messages(`{"model":"claude-opus-4","max_tokens":9,"messages":[{"role":"user","content":"from the pool"}]}`))
+	if !strings.Contains(body, "from the pool") {
+		t.Errorf("messages: %s", body)
+	}
+	if body := read(t, n.do(testContext(t), http.MethodGet, "/v1/files", "")); body != `{"from":"upstream"}` {
+		t.Errorf("other paths: %s", body)
+	}
+}
+
 func saying(contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)

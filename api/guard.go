@@ -27,7 +27,7 @@ import (
 // With keys required none of this is needed: a page has no key. Management has a guard
 // of its own.
 func (s *Server) guard(next http.Handler) http.Handler {
-	management := guardManagement(next)
+	management := s.guardManagement(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isManagement(r) {
 			management.ServeHTTP(w, r)
@@ -59,14 +59,24 @@ func isManagement(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "
 // guardManagement keeps pages of other origins from management, the listed ones too.
 // They have no token; but they could use up the attempts to sign in of whoever opens
 // them, or guess through a browser that management is open to.
-func guardManagement(next http.Handler) http.Handler {
+func (s *Server) guardManagement(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !sameOrigin(r) {
+		switch {
+		case !sameOrigin(r):
 			exchangeOf(r).fail(forbidden("management is not open to web pages of other origins"))
-			return
+		case s.rebound(r):
+			exchangeOf(r).fail(forbidden("management answers here to loopback names only: use 127.0.0.1 or localhost"))
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// rebound reports whether the request may be a page's whose own name resolves to this
+// machine: where keys are required, a proxy here may serve under a name of its own.
+func (s *Server) rebound(r *http.Request) bool {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return local != nil && local.IP.IsLoopback() && !s.live.Load().keys.Required() && !s.hostAllowed(r.Host)
 }
 
 func (s *Server) checkBrowser(r *http.Request, listed bool) error {

@@ -81,12 +81,14 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 	}
 }
 
-// admit reserves the prompt and the answer once for each answer that is asked for.
+// admit reserves the prompt and the answer once for each answer that is asked for, with
+// what the CLI adds, so that many at once do not overspend by that. A caller who has
+// tokens left for the prompt alone is not refused for it.
 func (p *reply) admit(ctx context.Context) (err error) {
 	p.input = p.q.chat.EstimatePrompt()
 	answers, most := int64(p.q.answers), int64(p.q.chat.Params.MaxTokens)
 	input := answers * int64(p.input)
-	p.ticket, err = p.server.admit(ctx, p.x, limit.Ask{Input: input, MaxTokens: answers * cmp.Or(most, limit.DefaultAnswer)})
+	p.ticket, err = p.server.admit(ctx, p.x, limit.Ask{Input: input, MaxTokens: answers * (cmp.Or(most, limit.DefaultAnswer) + p.server.cfg.OwnPrompt)})
 	if err != nil {
 		return err
 	}

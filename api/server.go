@@ -68,7 +68,7 @@ func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.
 		return nil, err
 	}
 	s.clients = s.newDoor(s.clientRoutes(), s.guard)
-	s.management = s.newDoor(s.managementRoutes(s.newRouter()), guardManagement)
+	s.management = s.newDoor(s.managementRoutes(s.newRouter()), s.guardManagement)
 	return s, nil
 }
 
@@ -92,7 +92,7 @@ func (s *Server) clientRoutes() *mux.Router {
 	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
 	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
 	r.Handle(chatRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
-	if !s.forwarder.Configured() { // whose answer is the real one
+	if !s.forwarder.Keyed() { // whose answer is the real one
 		r.Handle(messagesRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
 		r.Handle(countRoute, s.serve(s.authenticated(noCount))).Methods(http.MethodPost)
 	}

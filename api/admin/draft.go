@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"maxrelay/api/key"
 )
@@ -22,7 +23,7 @@ type draft map[string]json.RawMessage
 // parseDraft refuses unknown fields: an allowed_ip that is ignored lets everybody in.
 func parseDraft(body []byte) (draft, error) {
 	var d draft
-	if err := json.Unmarshal(body, &d); err != nil || d == nil {
+	if err := json.Unmarshal(body, &d); err != nil || d == nil || !utf8.Valid(body) {
 		return nil, failure{status: http.StatusUnprocessableEntity, code: "invalid_request", message: "the body is not a JSON object"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d)) {

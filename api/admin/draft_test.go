@@ -41,6 +41,11 @@ func FuzzDraft(f *testing.F) {
 	})
 }
 
+func TestABodyThatIsNotUTF8IsRefused(t *testing.T) {
+	_, err := parseDraft([]byte("{\"name\":\"a\xff\"}"))
+	mustBeTellable(t, err)
+}
+
 func mustBeTellable(t *testing.T, err error) {
 	t.Helper()
 	f, known := failureOf(err)

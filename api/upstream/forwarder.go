@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -57,6 +58,12 @@ func newTransport() *http.Transport {
 
 // Configured reports whether there is an upstream.
 func (f *Forwarder) Configured() bool { return len(f.targets) > 0 }
+
+// Keyed reports whether an upstream has a key of its own, with which it answers any
+// model request.
+func (f *Forwarder) Keyed() bool {
+	return slices.ContainsFunc(f.targets, func(t target) bool { return t.key != "" })
+}
 
 // Close ends the connections that no request uses.
 func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }

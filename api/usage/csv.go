@@ -79,9 +79,20 @@ func cell(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Time:
 		return x.Format(time.RFC3339Nano)
+	case string:
+		return inert(x)
 	case float64:
 		return strconv.FormatFloat(x, 'f', -1, 64)
 	default:
 		return fmt.Sprint(x)
 	}
+}
+
+// inert keeps a spreadsheet from taking a caller's text for a formula, in the way that
+// OWASP describes under CSV Injection.
+func inert(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
 }

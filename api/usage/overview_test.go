@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,19 @@ func TestUsageOfAllIsGrouped(t *testing.T) {
 		`"total":{"requests":2,"errors":0,"prompt_tokens":16,"completion_tokens":4,"total_tokens":20,"cache_read_tokens":6,"cache_write_tokens":8,"total_cost":1,"avg_response_time_ms":35}}`
 	if got := strings.TrimSpace(w.Body.String()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestACallersTextIsNoFormulaInATable(t *testing.T) {
+	for text, want := range map[string]string{
+		"=HYPERLINK(1)": "'=HYPERLINK(1)", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "\rx": "'\rx", "opus": "opus", "": "", "a=b": "a=b",
+	} {
+		if got := inert(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	if got := cell(reflect.ValueOf(-1.5)); got != "-1.5" {
+		t.Errorf("a number becomes %q", got)
 	}
 }
 

@@ -49,6 +49,7 @@ func login(t testing.TB, url, username, password string, header ...string) (int,
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
+	req.Host = req.Header.Get("Host") // "" is the URL's
 	resp, answer := do(t, req)
 	return resp.StatusCode, answer
 }
@@ -339,6 +340,7 @@ func TestNoPageOfAnotherOriginManages(t *testing.T) {
 	for name, header := range map[string][]string{
 		"another origin": {"Origin", "https://evil.example"}, "a listed one": {"Origin", page}, "a sandboxed frame": {"Origin", "null"},
 		"a form": {"Sec-Fetch-Site", "cross-site", "Content-Type", "application/x-www-form-urlencoded"}, "a sibling": {"Sec-Fetch-Site", "same-site"},
+		"a name that leads here": {"Host", "evil.example:3456", "Origin", "http://evil.example:3456", "Sec-Fetch-Site", "same-origin"},
 	} {
 		status, answer := login(t, p.url, "admin", "a guess that must not count", header...)
 		if status != http.StatusForbidden || errorOf(answer)["type"] != "permission_error" {

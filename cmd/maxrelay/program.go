@@ -333,6 +333,10 @@ func (p *program) listen() error {
 	return nil
 }
 
+// cliPrompt is how many tokens the CLI's own parts of a prompt have: who it is, where and
+// when. Some 300 with Claude Code 2.1.330.
+const cliPrompt = 320
+
 // apiConfig turns the configuration file's words into the server's.
 func (p *program) apiConfig(cfg Config) (api.Config, error) {
 	keys, err := p.clientKeys(cfg)
@@ -344,7 +348,7 @@ func (p *program) apiConfig(cfg Config) (api.Config, error) {
 		return api.Config{}, err
 	}
 	return api.Config{Version: version, Keys: keys, Proxies: proxies, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
-		Usage: p.usage, Noted: p.noted(),
+		Usage: p.usage, Noted: p.noted(), OwnPrompt: cliPrompt,
 		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models, Upstreams: cfg.upstreams(),
 		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
 }

@@ -61,7 +61,7 @@ const (
 // rushKey makes a key whose tokens are enough for so many requests of rush, known to all nodes.
 func (r *trio) rushKey(question string) (id, secret string) {
 	r.t.Helper()
-	id, secret = r.office.create(fmt.Sprintf(`{"name":"rush","rate_limit_tier":"unlimited","token_limit":%d}`, allowed*((len(question)+3)/4+bound)))
+	id, secret = r.office.create(fmt.Sprintf(`{"name":"rush","rate_limit_tier":"unlimited","token_limit":%d}`, allowed*((len(question)+3)/4+bound+cliPrompt)))
 	for _, node := range r.nodes {
 		eventually(r.t, node.name+" to know the key", func() bool { status, _ := knock(r.t, node.url, secret); return status == http.StatusOK })
 	}
