@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"maxrelay/queue/trust"
 )
 
 // BrokerConfig says which NATS server is used, or how the embedded one is run.
@@ -20,7 +22,9 @@ type BrokerConfig struct {
 	URL         string // use this server and embed none; user info in it is the credential
 	Credentials string // path of a NATS credentials file for URL, or ""
 
-	Listen    string // TCP listener for workers on a loopback address, port 0 picks one; "" = in-process connections only
+	Listen    string // TCP listener for workers, port 0 picks one; "" = in-process connections only
+	Advertise string // host:port under which workers elsewhere reach it; "" is Listen
+	TLS       TLSConfig
 	StoreDir  string // JetStream's files, created 0700
 	TokenFile string // created 0600 with a random token at the first start
 
@@ -57,7 +61,7 @@ func (c BrokerConfig) validate() error {
 	case c.Cluster.Name != "" && c.Listen == "":
 		return errors.New("broker in a cluster needs a listener: workers move to it when another node stops")
 	}
-	return c.Cluster.validate()
+	return errors.Join(c.Cluster.validate(), c.TLS.validate())
 }
 
 // Broker is the NATS server that jobs go through: embedded in this process, or an existing one.
@@ -69,6 +73,8 @@ type Broker struct {
 	srv    *server.Server
 	secret string // admits connections of this process, never leaves it
 	sys    *nats.Conn
+	gate   *gate
+	anchor trust.Anchor // by which workers elsewhere recognise the node
 
 	mu        sync.Mutex
 	listeners []chan Disconnect
@@ -119,17 +125,17 @@ func (b *Broker) embed(ctx context.Context) error {
 	}
 	var token string
 	if b.cfg.TokenFile != "" {
-		if token, err = loadToken(b.cfg.TokenFile); err != nil {
+		if token, err = loadSecret(b.cfg.TokenFile, rand.Text()); err != nil {
 			return err
 		}
 	}
 	b.secret = rand.Text()
-	gate := &gate{token: token, secret: b.secret}
-	opts.CustomClientAuthentication = gate
+	b.gate = newGate(token, b.secret)
+	opts.CustomClientAuthentication, opts.AlwaysEnableNonce = b.gate, true
 	if b.srv, err = server.NewServer(opts); err != nil {
 		return fmt.Errorf("configuring the broker: %w", err)
 	}
-	if err := gate.open(b.srv); err != nil {
+	if err := b.gate.open(b.srv); err != nil {
 		return err
 	}
 	if err := b.start(ctx, token); err != nil {
@@ -151,7 +157,7 @@ func (b *Broker) clustered() bool { return b.cfg.Cluster.Name != "" }
 // nodes of a cluster have, but a node that forgets after a power cut what it had agreed to can take the others' writes
 // with it; and what is written is money. It costs a millisecond a write.
 func (b *Broker) options() (*server.Options, error) {
-	host, port, err := loopbackListener(b.cfg.Listen)
+	host, port, open, err := b.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +181,10 @@ func (b *Broker) options() (*server.Options, error) {
 	}
 	if err := opts.ProcessConfigString(accounts); err != nil {
 		return nil, fmt.Errorf("configuring the broker's accounts: %w", err)
+	}
+	opts.ClientAdvertise = b.cfg.Advertise
+	if err := b.secure(opts, open); err != nil {
+		return nil, err
 	}
 	if b.clustered() {
 		err = b.cfg.Cluster.joinCluster(opts)
@@ -251,21 +261,4 @@ func (b *Broker) Close() {
 	}
 	b.srv.Shutdown()
 	b.srv.WaitForShutdown()
-}
-
-// loopbackListener refuses every address another machine could reach: those listeners need TLS and a credential each.
-func loopbackListener(listen string) (host string, port int, err error) {
-	if listen == "" {
-		return "127.0.0.1", server.RANDOM_PORT, nil
-	}
-	if host, port, err = splitListen(listen); err != nil {
-		return "", 0, fmt.Errorf("broker listener: %w", err)
-	}
-	if host == "" || host == "localhost" {
-		host = "127.0.0.1"
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return "", 0, fmt.Errorf("broker listener: %q is not a loopback address", host)
-	}
-	return host, port, nil
 }

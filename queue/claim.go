@@ -10,21 +10,21 @@ import (
 // onClaim answers a worker that pulled a ticket. The answer is delivery of the body, check of deadline and
 // cancellation, and fence in one, so that duplicates of a ticket are harmless.
 func (o *Owner) onClaim(m *nats.Msg) {
-	_, worker, ok := lastTwo(m.Subject)
+	pool, worker, ok := lastTwo(m.Subject)
 	var q claim
 	if !ok || json.Unmarshal(m.Data, &q) != nil {
 		return
 	}
 	o.mu.Lock()
-	g, body := o.claimLocked(worker, q, time.Now())
+	g, body := o.claimLocked(worker, pool, q, time.Now())
 	o.mu.Unlock()
 	o.respond(m, pack(g, body))
 }
 
-func (o *Owner) claimLocked(worker string, q claim, now time.Time) (grant, []byte) {
+func (o *Owner) claimLocked(worker, pool string, q claim, now time.Time) (grant, []byte) {
 	c, w := o.calls[q.Job], o.workers[worker]
 	switch {
-	case c == nil || c.phase == phaseEnded || passed(c.job.Deadline, now):
+	case c == nil || c.phase == phaseEnded || passed(c.job.Deadline, now) || c.job.Pool != pool:
 		return grant{Answer: answerGone}, nil
 	case c.phase == phaseRunning && c.worker.ID == worker && c.claimed == q && c.next == 1 && !c.cancelled:
 		return c.grantLocked(now) // its first answer was lost

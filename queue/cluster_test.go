@@ -36,7 +36,7 @@ func clusterConfigs(t testing.TB) []BrokerConfig {
 			Cluster: ClusterConfig{Name: "test", Listen: route, Routes: routes, Secret: testSecret},
 		})
 	}
-	if _, err := loadToken(token); err != nil {
+	if _, err := loadSecret(token, "a token of the tests own, long enough"); err != nil {
 		t.Fatal(err)
 	}
 	return all

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"maxrelay/queue/trust"
 )
 
 // DialOptions say who connects and how it proves it. One of the three credentials is enough.
@@ -16,6 +18,7 @@ type DialOptions struct {
 	Token       string
 	TokenFile   string // read again at each connect, so that a worker may start before the node that writes it
 	Credentials string // path of a NATS credentials file
+	CAFile      string // certificate of the authority of a node on this machine, with TokenFile; "" for no TLS
 	Log         zerolog.Logger
 }
 
@@ -41,6 +44,9 @@ func dial(url string, opts DialOptions, more ...nats.Option) (*nats.Conn, error)
 		all = append(all, nats.Token(opts.Token))
 	case opts.TokenFile != "":
 		all = append(all, nats.TokenHandler(tokenReader(opts)))
+		if opts.CAFile != "" {
+			all = append(all, nats.Secure(trust.ClientOf(opts.CAFile)))
+		}
 	default:
 		all = append(all, userInfo(url)...)
 	}
@@ -80,7 +86,7 @@ func connOptions(name string, log zerolog.Logger) []nats.Option {
 		nats.MaxPingsOutstanding(2),
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
-		nats.CustomInboxPrefix("_INBOX_" + token(name)),
+		nats.CustomInboxPrefix(inboxPrefix(name)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn().Err(err).Str("connection", name).Msg("broker connection lost")
@@ -101,6 +107,9 @@ func connOptions(name string, log zerolog.Logger) []nats.Option {
 		}),
 	}
 }
+
+// inboxPrefix keeps the answers to one client from the others, which may only listen to their own.
+func inboxPrefix(name string) string { return "_INBOX_" + token(name) }
 
 // userInfo takes the credential out of a URL list: the first one that is given.
 func userInfo(list string) []nats.Option {

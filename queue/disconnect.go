@@ -42,6 +42,9 @@ func (b *Broker) watchDisconnects() error {
 	b.sys = sys
 	_, err = sys.Subscribe("$SYS.ACCOUNT."+relayAccount+".DISCONNECT", func(m *nats.Msg) {
 		if d, ok := parseDisconnect(m.Data); ok {
+			if d.Server == b.srv.ID() {
+				b.gate.left(d.Client)
+			}
 			b.tell(d)
 		}
 	})

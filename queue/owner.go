@@ -145,7 +145,7 @@ func (o *Owner) open(ctx context.Context) (err error) {
 	}
 	for subject, handler := range map[string]nats.MsgHandler{
 		frameSubject(o.node, "*", "*"):         o.onFrame,
-		ownerSubject(o.node, verbClaim, "*"):   o.onClaim,
+		claimSubject(o.node, "*", "*"):         o.onClaim,
 		ownerSubject(o.node, verbBody, "*"):    o.onChunk,
 		ownerSubject(o.node, verbAlive, "*"):   o.onAlive,
 		ownerSubject(o.node, verbHere, "*"):    o.onHere,

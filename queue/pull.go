@@ -90,7 +90,7 @@ func (p *puller) pull(used int) {
 	if p.group {
 		request = fmt.Sprintf(`{"batch":1,"expires":%d,"group":%q,"priority":%d}`, pullLife.Nanoseconds(), pullGroup, used)
 	}
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + jobsStream + "." + p.consumer
+	subject := pullSubject(p.consumer)
 	if err := p.w.nc.PublishRequest(subject, p.inbox+"."+strconv.Itoa(p.number), []byte(request)); err != nil {
 		p.pause(pullPause)
 		return

@@ -76,7 +76,7 @@ func (w *rawWorker) claim(c *Call, nonce string) (grant, []byte) {
 
 func (w *rawWorker) claimPlace(c *Call, place int, nonce string) (grant, []byte) {
 	w.t.Helper()
-	answer := w.request(ownerSubject(w.o.node, verbClaim, w.id), encode(claim{Job: c.job.ID, Place: place, Nonce: nonce}))
+	answer := w.request(claimSubject(w.o.node, c.job.Pool, w.id), encode(claim{Job: c.job.ID, Place: place, Nonce: nonce}))
 	var g grant
 	body, err := unpack(answer, &g)
 	if err != nil {

@@ -88,6 +88,9 @@ func (o *Owner) onWorker(m *nats.Msg) {
 
 func (o *Owner) onBeat(id string, data []byte) {
 	p, err := parsePresence(data)
+	if !strings.HasPrefix(p.ID, token(p.Name)) {
+		p.Name = p.ID // nobody goes by another's name
+	}
 	if err != nil || p.ID != id {
 		o.log.Debug().Err(err).Str("worker", id).Msg("heartbeat dropped")
 		return

@@ -32,6 +32,17 @@ const everyWorker = "all"
 func sharedSubject(pool, key string) string { return "jobs.q." + pool + "." + key }
 func stickySubject(worker string) string    { return "jobs.w." + worker }
 
+// claimSubject names the pool besides: a worker is let claim jobs of its own pools only.
+func claimSubject(node, pool, worker string) string {
+	return "api." + node + "." + verbClaim + "." + pool + "." + worker
+}
+
+func pullSubject(consumer string) string {
+	return "$JS.API.CONSUMER.MSG.NEXT." + jobsStream + "." + consumer
+}
+func joinSubject(name string) string { return "join." + name }
+func joinName(name string) string    { return "join-" + name }
+
 func poolConsumer(pool string) string     { return "q_" + pool }
 func workerConsumer(worker string) string { return "w_" + worker }
 
@@ -86,9 +97,14 @@ func notTokenRune(r rune) bool {
 	return true
 }
 
+const idSuffix = 3 // bytes
+
+// NewWorkerID is a worker's name made unique to this start.
+func NewWorkerID(name string) string { return newID(name) }
+
 // newID is a label made unique to this start, so that nothing said to an earlier one reaches this one.
 func newID(label string) string {
-	var suffix [3]byte
+	var suffix [idSuffix]byte
 	rand.Read(suffix[:])
 	if label = token(label); label == "" {
 		label = "node"

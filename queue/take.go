@@ -106,7 +106,7 @@ func (w *Worker) claim(t *Task) (word string, err error) {
 	q := encode(claim{Job: t.Job, Place: t.place, Nonce: rand.Text(), Direct: t.ticket == nil})
 	for range claimTries {
 		var m *nats.Msg
-		m, err = w.request(t.ctx, ownerSubject(t.node, verbClaim, w.id), q, claimWait)
+		m, err = w.request(t.ctx, claimSubject(t.node, t.Pool, w.id), q, claimWait)
 		if errors.Is(err, nats.ErrNoResponders) {
 			return ackTicket, err // its owner is gone, and its client with it
 		}

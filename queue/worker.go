@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,8 @@ import (
 
 // WorkerConfig is the configuration of a worker's end of the queue.
 type WorkerConfig struct {
-	Name    string   // label, made a unique id at each start
+	Name    string   // label
+	ID      string   // of NewWorkerID; "" makes one of the name
 	Version string   // of this program, for the roster
 	Pools   []string // whose jobs it takes
 	Slots   int      // jobs at once
@@ -107,7 +109,7 @@ func NewWorker(ctx context.Context, nc *nats.Conn, cfg WorkerConfig, handle Hand
 	}
 	w := &Worker{
 		cfg:           cfg,
-		id:            newID(cfg.Name),
+		id:            cmp.Or(cfg.ID, newID(cfg.Name)),
 		nc:            nc,
 		handle:        handle,
 		announceNow:   make(chan struct{}, 1),

@@ -1,0 +1,118 @@
+package queue
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"maxrelay/queue/trust"
+)
+
+// TLSConfig is how a listener proves whose it is.
+type TLSConfig struct {
+	SecretFile string // what the node's certificates come from; created 0600 at the first start; a cluster has its own secret
+	CAFile     string // written: the authority's certificate, for clients on this machine
+	Cert, Key  string // the operator's own certificate instead, for workers elsewhere; or ""
+}
+
+func (t TLSConfig) validate() error {
+	if (t.Cert == "") != (t.Key == "") {
+		return errors.New("broker: a certificate and its key go together")
+	}
+	return nil
+}
+
+const handshakeWait = 5 * time.Second
+
+// listen tells where the server listens, and whether other machines can reach that.
+func (b *Broker) listen() (host string, port int, open bool, err error) {
+	if b.cfg.Listen == "" {
+		return "127.0.0.1", server.RANDOM_PORT, false, nil
+	}
+	if host, port, err = splitListen(b.cfg.Listen); err != nil {
+		return "", 0, false, fmt.Errorf("broker listener: %w", err)
+	}
+	if host == "" || host == "localhost" {
+		host = "127.0.0.1"
+	}
+	ip := net.ParseIP(host)
+	return host, port, ip == nil || !ip.IsLoopback(), nil
+}
+
+// secure gives the listener its certificates. One that other machines reach speaks TLS only; one that they do not leaves
+// it to the client.
+func (b *Broker) secure(opts *server.Options, open bool) error {
+	secret, err := b.clusterSecret()
+	if err != nil {
+		return err
+	}
+	if secret == "" {
+		if open {
+			return fmt.Errorf("broker listener: %q is not a loopback address, and there is no secret to make a certificate from", b.cfg.Listen)
+		}
+		return nil
+	}
+	authority, err := trust.NewAuthority(secret)
+	if err != nil {
+		return fmt.Errorf("broker listener: %w", err)
+	}
+	machine, _ := os.Hostname() // one without a name is reached by its address
+	node, err := authority.Node(machine, "localhost", "127.0.0.1", "::1", opts.Host, hostOf(b.cfg.Advertise))
+	if err != nil {
+		return fmt.Errorf("broker listener: %w", err)
+	}
+	var own *trust.Own
+	b.anchor = authority.Anchor()
+	if b.cfg.TLS.Cert != "" {
+		if own, err = trust.OpenOwn(b.cfg.TLS.Cert, b.cfg.TLS.Key); err != nil {
+			return err
+		}
+		b.anchor = own.Anchor()
+	}
+	opts.TLSConfig, opts.TLSTimeout, opts.AllowNonTLS = trust.Listener(node, own), handshakeWait.Seconds(), !open
+	if b.cfg.TLS.CAFile == "" {
+		return nil
+	}
+	if err := writePrivate(b.cfg.TLS.CAFile, authority.PEM()); err != nil {
+		return fmt.Errorf("writing the broker's certificate: %w", err)
+	}
+	return nil
+}
+
+// clusterSecret is that of the nodes, or the node's own.
+func (b *Broker) clusterSecret() (string, error) {
+	if b.clustered() || b.cfg.TLS.SecretFile == "" {
+		return b.cfg.Cluster.Secret, nil
+	}
+	return loadSecret(b.cfg.TLS.SecretFile, rand.Text()+rand.Text())
+}
+
+// advertised is where workers reach this node.
+func (b *Broker) advertised() string {
+	if b.cfg.Advertise != "" {
+		return b.cfg.Advertise
+	}
+	addr, ok := b.Addr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	host := addr.IP.String()
+	if machine, err := os.Hostname(); err == nil && addr.IP.IsUnspecified() {
+		host = machine
+	}
+	return net.JoinHostPort(host, strconv.Itoa(addr.Port))
+}
+
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return host
+}
