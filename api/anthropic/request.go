@@ -36,18 +36,11 @@ type form struct {
 // Decode reads the body of POST /v1/messages. Its messages are canonical. Its errors are
 // of type *chat.Error, name the field at fault and say what would be right.
 func Decode(body []byte) (*Request, error) {
-	root, err := field.Parse(body)
+	root, err := field.ParseObject(body, acted...)
 	if err != nil {
 		return nil, err
 	}
-	if !root.Is('{') {
-		return nil, chat.Invalid("", "the body must be a JSON object, not %s", root.Kind())
-	}
-	members, err := root.Members(acted...)
-	if err != nil {
-		return nil, err
-	}
-	d := decoder{field.Object{Members: members}}
+	d := decoder{root}
 	d.refuse()
 	d.checkUnapplied()
 	r := &Request{Model: d.model(), Stream: d.Flag("stream"), User: d.user()}

@@ -124,6 +124,19 @@ type Object struct {
 	Err     error
 }
 
+// ParseObject reads a body that must be an object, as far as its members are named.
+func ParseObject(body []byte, names ...string) (Object, error) {
+	root, err := Parse(body)
+	if err != nil {
+		return Object{}, err
+	}
+	if !root.Is('{') {
+		return Object{}, chat.Invalid("", "the body must be a JSON object, not %s", root.Kind())
+	}
+	members, err := root.Members(names...)
+	return Object{Members: members}, err
+}
+
 // Fail notes an error.
 func (o *Object) Fail(err error) {
 	o.Err = cmp.Or(o.Err, err)
