@@ -113,8 +113,26 @@ func serve(ctx context.Context, p *program) error {
 		return err
 	}
 	p.checking.Store(false)
+	p.awaitWorker(ctx)
 	p.serves()
 	return nil
+}
+
+// awaitWorker returns when the API knows the worker, whose first word may still be on its
+// way; a request that comes before it would be refused.
+func (p *program) awaitWorker(ctx context.Context) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	late := time.After(5 * time.Second)
+	for len(p.owner.Workers()) == 0 {
+		select {
+		case <-look.C:
+		case <-late:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // apiNode is the API with its broker; workers come over the network.
