@@ -84,7 +84,7 @@ func (x *exchange) failureOf(err error) failure.Failure {
 
 func (s *Server) notFound(_ *exchange, r *http.Request) error {
 	if isManagement(r) {
-		return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: management is POST /admin/login, /admin/api-keys, /admin/usage, /admin/workers and /admin/audit"}
+		return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: management is POST /admin/login, /admin/api-keys, /admin/usage, /admin/workers, /admin/queue, /admin/sessions and /admin/audit"}
 	}
 	return &chat.Error{Code: chat.CodeNotFound, Message: "there is nothing at this path: see POST /v1/chat/completions, POST /v1/messages, GET /v1/models and GET /health"}
 }

@@ -79,25 +79,32 @@ func (a *Admin) updateKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *Admin) disableKey(w http.ResponseWriter, r *http.Request) error {
-	return a.setActive(w, r, "disable", false, "the key is disabled: it is refused from now on")
+	if _, err := a.setActive(w, r, "disable", false); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, said{"the key is disabled: it is refused from now on"})
 }
 
 func (a *Admin) enableKey(w http.ResponseWriter, r *http.Request) error {
-	return a.setActive(w, r, "enable", true, "the key is enabled")
+	record, err := a.setActive(w, r, "enable", true)
+	if err != nil {
+		return err
+	}
+	message := "the key is enabled"
+	if record.Expired(a.cfg.Now()) {
+		message = "the key is enabled, but still refused: it expired on " + record.ExpiresAt.Format(time.DateTime) + " UTC; change its expires_at"
+	}
+	return writeJSON(w, http.StatusOK, said{message})
 }
 
-func (a *Admin) setActive(w http.ResponseWriter, r *http.Request, action string, active bool, message string) error {
-	_, err := a.change(w, r, action, func(k *key.Record, _ time.Time) ([]string, error) {
+func (a *Admin) setActive(w http.ResponseWriter, r *http.Request, action string, active bool) (key.Record, error) {
+	return a.change(w, r, action, func(k *key.Record, _ time.Time) ([]string, error) {
 		if k.Active == active {
 			return nil, nil
 		}
 		k.Active = active
 		return []string{"is_active"}, nil
 	})
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, said{message})
 }
 
 // deleteKey keeps the record of the key for the books, unless it is to be gone for good.

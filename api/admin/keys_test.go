@@ -204,6 +204,27 @@ func TestSwitchingDeletingAndRotating(t *testing.T) {
 	}
 }
 
+func TestEnablingAKeySaysWhetherItWorks(t *testing.T) {
+	n := newNode(t)
+	expires := n.time().Add(time.Hour)
+	id, secret := n.create(`{"name":"n","expires_at":"` + expires.Format(time.RFC3339) + `"}`)
+	path := "/admin/api-keys/" + id
+	n.must(http.MethodPost, path+"/disable", "")
+	if m := n.must(http.MethodPost, path+"/enable", "")["message"]; m != "the key is enabled" || !n.accepts(secret) {
+		t.Errorf("before it expires: %v", m)
+	}
+	n.must(http.MethodPost, path+"/disable", "")
+	n.pass(2 * time.Hour)
+	want := "the key is enabled, but still refused: it expired on " + expires.UTC().Format(time.DateTime) + " UTC; change its expires_at"
+	if m := n.must(http.MethodPost, path+"/enable", "")["message"]; m != want || n.accepts(secret) {
+		t.Errorf("afterwards: %v, want %v", m, want)
+	}
+	n.must(http.MethodPatch, path, `{"expires_at":null}`)
+	if !n.accepts(secret) {
+		t.Error("it is refused with a new expires_at too")
+	}
+}
+
 func TestUnknownKeysAndQueries(t *testing.T) {
 	n := newNode(t)
 	for _, tc := range []struct {

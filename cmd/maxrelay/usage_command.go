@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"maxrelay/api/usage"
+	"maxrelay/session/chat"
 	"maxrelay/stats"
 	"maxrelay/stats/projection"
 )
@@ -121,7 +122,7 @@ func exportCommand() *cobra.Command {
 		}
 		in, err := usage.ParseSpan(*from, *to)
 		if err != nil {
-			return err
+			return ofFlag(err)
 		}
 		out, err := newExport(c.OutOrStdout(), *format)
 		if err != nil {
@@ -134,6 +135,14 @@ func exportCommand() *cobra.Command {
 		return out.end()
 	}
 	return c
+}
+
+// ofFlag words an error of a request's parameter for whoever gave it as a flag.
+func ofFlag(err error) error {
+	if wrong, ok := errors.AsType[*chat.Error](err); ok {
+		return fmt.Errorf("--%s: %s", wrong.Param, wrong.Message)
+	}
+	return err
 }
 
 // export is a file that is written a request at a time.

@@ -189,6 +189,22 @@ func (s *site) mustExport() (ids []string) {
 	return ids
 }
 
+func TestAnExportSaysWhichFlagIsWrong(t *testing.T) {
+	const form = "must be a day like 2026-02-24 or a time like 2026-02-24T12:00:00Z"
+	for flags, want := range map[string]string{
+		"--from x":                          "--from: " + form,
+		"--to 2026-02-30":                   "--to: " + form,
+		"--from 2026-02-24 --to 2026-02-01": "--to: is before from",
+		"--format xml":                      "--format: neither csv nor json",
+	} {
+		c := command()
+		c.SetArgs(append([]string{"stats", "export"}, strings.Fields(flags)...))
+		if err := c.ExecuteContext(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", flags, err, want)
+		}
+	}
+}
+
 // mark changes the log behind its keeper's back.
 func (s *site) mark() {
 	s.t.Helper()
