@@ -436,6 +436,10 @@ func TestRefusalsBeforeTheQueueAreNotRecorded(t *testing.T) {
 		"wrong method":      {"GET", "/v1/chat/completions", "", bearer, 405, "method_not_allowed", ""},
 		"health by POST":    {"POST", "/health", "{}", nil, 405, "method_not_allowed", ""},
 		"models by DELETE":  {"DELETE", "/v1/models", "", bearer, 405, "method_not_allowed", ""},
+		"405 wants a key":   {"DELETE", "/v1/models", "", nil, 401, "invalid_api_key", ""},
+		"404 wants a key":   {"GET", "/v1/chat/x", "", nil, 401, "invalid_api_key", ""},
+		"usage of no path":  {"GET", "/api/usage/x", "", nil, 401, "invalid_api_key", ""},
+		"a path below chat": {"GET", "/v1/chat/x", "", bearer, 404, "not_found", ""},
 		"model of no name":  {"GET", "/v1/models/gpt-4o", "", bearer, 404, "model_not_found", "model"},
 	} {
 		t.Run(name, func(t *testing.T) {

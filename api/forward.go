@@ -18,17 +18,20 @@ import (
 
 // ours are the paths that are never passed on, with all that is below them: what is not
 // there is nowhere.
-var ours = []string{healthRoute, metricsRoute, "/v1/models", "/v1/chat", "/api", "/admin", "/dashboard"}
+var ours = []string{healthRoute, metricsRoute, modelsRoute, "/v1/chat", "/api", "/admin", "/dashboard"}
 
 func isOurs(path string) bool {
-	return slices.ContainsFunc(ours, func(own string) bool { return path == own || strings.HasPrefix(path, own+"/") })
+	return slices.ContainsFunc(ours, func(own string) bool { return below(own, path) })
 }
+
+// below reports whether a path is the root or one of those under it.
+func below(root, path string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
 // elsewhere is what a path that has no route stands for: something at an upstream, unless
 // it is one of ours.
 func (s *Server) elsewhere(x *exchange, r *http.Request) error {
 	if !s.isForwarded(r.URL.Path) {
-		return s.notFound(x, r)
+		return s.withKey(s.notFound)(x, r)
 	}
 	x.route = forwardRoute(r.URL.Path)
 	return s.authenticated(s.forward)(x, r)

@@ -398,11 +398,15 @@ func (n *node) raw(lines ...string) *http.Response {
 }
 
 func TestWithoutAnUpstreamNothingIsPassedOn(t *testing.T) {
-	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
-	for _, path := range []string{"/v1/files", "/v1/responses", "/", "/v1/messages/batches"} {
-		resp := n.do(testContext(t), http.MethodGet, path, "")
+	n := openNode(t, Config{Keys: newKeys(t, true, "secret")}, queue.OwnerConfig{}, nil)
+	for path, wantsKey := range map[string]bool{"/v1/files": true, "/v1/responses": true, "/v1": true, "/v1/messages/batches": true, "/": false, "/v1x": false} {
+		resp := n.do(testContext(t), http.MethodGet, path, "", "X-Api-Key", "secret")
 		if kind := anthropicError(t, resp); resp.StatusCode != http.StatusNotFound || kind != "not_found_error" {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, kind)
+		}
+		resp = n.do(testContext(t), http.MethodGet, path, "")
+		if kind := anthropicError(t, resp); (resp.StatusCode == http.StatusUnauthorized) != wantsKey || (kind == "authentication_error") != wantsKey {
+			t.Errorf("%s without a key: %d %s", path, resp.StatusCode, kind)
 		}
 	}
 }

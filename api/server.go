@@ -74,6 +74,7 @@ func New(cfg Config, owner *queue.Owner, limits *limit.Limiter, recorder *stats.
 
 const (
 	healthRoute   = "/health"
+	modelsRoute   = "/v1/models"
 	chatRoute     = "/v1/chat/completions"
 	messagesRoute = upstream.MessagesPath
 	countRoute    = upstream.CountTokensPath
@@ -84,13 +85,14 @@ const (
 func (s *Server) clientRoutes() *mux.Router {
 	r := s.newRouter()
 	r.NotFoundHandler = s.serve(s.elsewhere)
+	r.MethodNotAllowedHandler = s.serve(s.withKey(func(x *exchange, q *http.Request) error { return wrongMethod(r, x, q) }))
 	read := []string{http.MethodGet, http.MethodHead}
 	r.Handle(healthRoute, s.serve(s.health)).Methods(read...)
 	if s.cfg.Metrics != nil {
 		r.Handle(metricsRoute, s.serve(s.showMetrics)).Methods(read...)
 	}
-	r.Handle("/v1/models", s.serve(s.authenticated(s.listModels))).Methods(read...)
-	r.Handle("/v1/models/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
+	r.Handle(modelsRoute, s.serve(s.authenticated(s.listModels))).Methods(read...)
+	r.Handle(modelsRoute+"/{id}", s.serve(s.authenticated(s.getModel))).Methods(read...)
 	r.Handle(chatRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
 	if !s.forwarder.Keyed() { // whose answer is the real one
 		r.Handle(messagesRoute, s.serve(s.authenticated(s.ask))).Methods(http.MethodPost)
