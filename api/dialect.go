@@ -36,9 +36,11 @@ var (
 
 // dialectOf tells by the path, so that what fails before the request finds its route is
 // told in the client's words too. Clients of an upstream's other paths speak as those of
-// the Messages API do.
+// the Messages API do. The list of models is at the same path in both APIs, and clients of
+// the Messages API say its version.
 func dialectOf(r *http.Request) *dialect {
-	if isOurs(r.URL.Path) {
+	models := below(modelsRoute, r.URL.Path) && r.Header.Get("Anthropic-Version") != ""
+	if isOurs(r.URL.Path) && !models {
 		return openAI
 	}
 	return messagesAPI

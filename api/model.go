@@ -68,13 +68,17 @@ func (s *Server) modelIDs(who key.Identity) []string {
 	return slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return !who.MayUse(id) })
 }
 
-// listModels answers in the Messages API's form to clients that say its version.
+// listModels answers clients of the Messages API by pages, and others at once.
 func (s *Server) listModels(x *exchange, r *http.Request) error {
 	ids := s.modelIDs(x.identity)
-	if r.Header.Get("Anthropic-Version") != "" {
-		return x.json(http.StatusOK, anthropic.NewModelList(ids, s.started))
+	if x.speaks == openAI {
+		return x.json(http.StatusOK, openai.NewModelList(ids, s.started))
 	}
-	return x.json(http.StatusOK, openai.NewModelList(ids, s.started))
+	page, err := anthropic.DecodePage(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, anthropic.NewModelList(ids, page, s.started))
 }
 
 func (s *Server) getModel(x *exchange, r *http.Request) error {
@@ -85,10 +89,10 @@ func (s *Server) getModel(x *exchange, r *http.Request) error {
 	if !slices.Contains(s.modelIDs(x.identity), id) {
 		return modelNotFound()
 	}
-	if r.Header.Get("Anthropic-Version") != "" {
-		return x.json(http.StatusOK, anthropic.NewModel(id, s.started))
+	if x.speaks == openAI {
+		return x.json(http.StatusOK, openai.NewModel(id, s.started))
 	}
-	return x.json(http.StatusOK, openai.NewModel(id, s.started))
+	return x.json(http.StatusOK, anthropic.NewModel(id, s.started))
 }
 
 // json writes v as the whole answer.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"maxrelay/api/anthropic"
+	"maxrelay/api/anthropic/messagestest"
 	"maxrelay/api/key"
 	"maxrelay/api/upstream"
 	"maxrelay/queue"
@@ -229,6 +231,42 @@ func TestModels(t *testing.T) {
 	}
 	if got := get("/v1/models/gpt-4o", "anthropic-version", "2023-06-01"); !strings.Contains(got, `"type":"model","id":"gpt-4o"`) {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestClientsOfTheMessagesAPIReadModelsInItsForm(t *testing.T) {
+	n := openNode(t, Config{Models: map[string]string{"gpt-4o": "sonnet"}, Keys: newKeys(t, true, "secret")}, queue.OwnerConfig{}, echo)
+	get := func(method, path string, header ...string) *http.Response {
+		return n.do(testContext(t), method, path, "", append([]string{"Anthropic-Version", "2023-06-01"}, header...)...)
+	}
+	key := []string{"X-Api-Key", "secret"}
+	mustFail(t, get(http.MethodGet, "/v1/models/gpt-5", key...), 404, "not_found_error")
+	mustFail(t, get(http.MethodGet, "/v1/models?limit=0", key...), 400, "invalid_request_error")
+	mustFail(t, get(http.MethodPut, "/v1/models", key...), 405, "invalid_request_error")
+	mustFail(t, get(http.MethodGet, "/v1/models/a/b", key...), 404, "not_found_error")
+	mustFail(t, get(http.MethodGet, "/v1/models"), 401, "authentication_error")
+
+	for query, want := range map[string]string{
+		"": "claude-opus-4-6 gpt-4o opus", "?limit=2": "claude-opus-4-6 gpt-4o more", "?limit=2&after_id=gpt-4o": "opus", "?limit=1&before_id=opus": "gpt-4o more",
+	} {
+		resp := get(http.MethodGet, "/v1/models"+query, key...)
+		body := read(t, resp)
+		messagestest.Validate(t, messagestest.Models, []byte(body))
+		if id := resp.Header.Get("Request-Id"); id == "" || id != resp.Header.Get("X-Request-Id") {
+			t.Errorf("request-id %q", id)
+		}
+		var list anthropic.ModelList
+		must(t, json.Unmarshal([]byte(body), &list))
+		var got []string
+		for _, m := range list.Data {
+			got = append(got, m.ID)
+		}
+		if list.HasMore {
+			got = append(got, "more")
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %s, want %s", query, body, want)
+		}
 	}
 }
 

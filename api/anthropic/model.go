@@ -18,8 +18,7 @@ type Model struct {
 	RetiresAt      *struct{} `json:"retires_at"`       // always null
 }
 
-// ModelList is the answer of GET /v1/models to clients that say anthropic-version, all of
-// it on one page.
+// ModelList is a page of the answer of GET /v1/models to clients that say anthropic-version.
 type ModelList struct {
 	Data    []Model `json:"data"`
 	HasMore bool    `json:"has_more"`
@@ -32,9 +31,10 @@ func NewModel(id string, created time.Time) Model {
 	return Model{Type: "model", ID: id, DisplayName: id, CreatedAt: created.UTC().Truncate(time.Second), Lifecycle: "active"}
 }
 
-// NewModelList returns the list of the models ids.
-func NewModelList(ids []string, created time.Time) ModelList {
-	list := ModelList{Data: make([]Model, len(ids))}
+// NewModelList returns a page of the models ids, which are sorted.
+func NewModelList(ids []string, p Page, created time.Time) ModelList {
+	ids, more := p.of(ids)
+	list := ModelList{Data: make([]Model, len(ids)), HasMore: more}
 	for i, id := range ids {
 		list.Data[i] = NewModel(id, created)
 	}

@@ -93,7 +93,7 @@ out.parsedStream = (await messages.stream(asked('city', 'anthropic parse streame
 // models
 
 out.models = [];
-for await (const m of client.models.list()) out.models.push(m.id);
+for await (const m of client.models.list({ limit: 2 })) out.models.push(m.id);
 out.model = (await client.models.retrieve(model)).id;
 
 // failures
