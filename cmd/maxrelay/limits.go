@@ -19,8 +19,11 @@ func (p *program) openLimits(ctx context.Context, recorder *stats.Recorder) erro
 	if err != nil {
 		return err
 	}
-	p.limits, err = limit.Open(ctx, nc, limit.Config{
-		Node: nodeName(p.cfg.DataDir), Replicas: p.cfg.NATS.Cluster.Replicas, Policy: p.cfg.Limit.policy(), Used: usedIn(recorder)}, p.log)
+	cfg := limit.Config{Node: nodeName(p.cfg.DataDir), Replicas: p.cfg.NATS.Cluster.Replicas, Policy: p.cfg.Limit.policy(), Used: usedIn(recorder)}
+	err = p.patiently(ctx, func(ctx context.Context) (err error) {
+		p.limits, err = limit.Open(ctx, nc, cfg, p.log)
+		return err
+	})
 	if err != nil {
 		return err
 	}

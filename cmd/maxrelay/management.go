@@ -17,7 +17,10 @@ func (p *program) openKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.store, err = key.OpenStore(ctx, nc, key.StoreConfig{Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
+	err = p.patiently(ctx, func(ctx context.Context) (err error) {
+		p.store, err = key.OpenStore(ctx, nc, key.StoreConfig{Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -26,7 +29,11 @@ func (p *program) openKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.admin, err = admin.Open(ctx, nc, p.store, cfg, p.log); err != nil {
+	err = p.patiently(ctx, func(ctx context.Context) (err error) {
+		p.admin, err = admin.Open(ctx, nc, p.store, cfg, p.log)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	keys, err := p.clientKeys(p.cfg)

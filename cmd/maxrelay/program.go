@@ -259,9 +259,13 @@ func (p *program) openOwner(ctx context.Context) error {
 		return err
 	}
 	q := p.cfg.Queue
-	p.owner, err = queue.NewOwner(ctx, nc, p.broker.Disconnects(), queue.OwnerConfig{
+	cfg := queue.OwnerConfig{
 		StickyWait: q.StickyWait, QueueTimeout: q.Timeout, MaxWaiting: q.MaxWaiting,
-		MaxWaitingPerKey: q.MaxWaitingPerKey, MaxAttempts: q.MaxAttempts, Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
+		MaxWaitingPerKey: q.MaxWaitingPerKey, MaxAttempts: q.MaxAttempts, Replicas: p.cfg.NATS.Cluster.Replicas}
+	err = p.patiently(ctx, func(ctx context.Context) (err error) {
+		p.owner, err = queue.NewOwner(ctx, nc, p.broker.Disconnects(), cfg, p.log)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -301,7 +305,11 @@ func (p *program) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	recorder, err := stats.OpenRecorder(ctx, nc, stats.RecorderConfig{MaxBytes: usageBytes, Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
+	var recorder *stats.Recorder
+	err = p.patiently(ctx, func(ctx context.Context) (err error) {
+		recorder, err = stats.OpenRecorder(ctx, nc, stats.RecorderConfig{MaxBytes: usageBytes, Replicas: p.cfg.NATS.Cluster.Replicas}, p.log)
+		return err
+	})
 	if err != nil {
 		return err
 	}
