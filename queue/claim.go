@@ -127,7 +127,12 @@ func (o *Owner) missingLocked(c *Call, sent int, lost bool, now time.Time) {
 	c.stuck = c.next
 }
 
+// respond answers at inboxes only: see isInbox.
 func (o *Owner) respond(m *nats.Msg, data []byte) {
+	if !isInbox(m.Reply) {
+		o.log.Warn().Str("subject", m.Subject).Msg("an answer was to go to no inbox: not answered")
+		return
+	}
 	if err := m.Respond(data); err != nil {
 		o.log.Debug().Err(err).Msg("not answered")
 	}

@@ -48,7 +48,7 @@ func startBroker(t testing.TB) *Broker {
 // startOwner makes an owner whose waits suit a busy test machine: nothing in the tests depends on their length.
 func startOwner(t testing.TB, b *Broker, cfg OwnerConfig) *Owner {
 	t.Helper()
-	nc, err := b.Connect("owner")
+	nc, err := b.Connect(OwnerName)
 	if err != nil {
 		t.Fatalf("Connect: %v", err)
 	}

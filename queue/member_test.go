@@ -81,7 +81,7 @@ func dialMember(t testing.TB, c Credentials, id string) *nats.Conn {
 
 func startMember(t testing.TB, c Credentials, cfg WorkerConfig, handle Handler) *Worker {
 	t.Helper()
-	cfg.Name, cfg.ID, cfg.Pools = c.Name, NewWorkerID(c.Name), c.Pools
+	cfg.Name, cfg.ID, cfg.Pools, cfg.Joined = c.Name, NewWorkerID(c.Name), c.Pools, true
 	nc := dialMember(t, c, cfg.ID)
 	if cfg.Slots == 0 {
 		cfg.Slots = 4

@@ -88,7 +88,7 @@ func (w *Worker) onRun(m *nats.Msg) {
 		word = offerTaken
 		w.begin(newTask(w, nil, t))
 	}
-	if err := m.Respond([]byte(word)); err != nil {
+	if err := w.respond(m, []byte(word)); err != nil {
 		w.log.Debug().Err(err).Msg("offer not answered")
 	}
 }

@@ -26,6 +26,8 @@ type OwnerConfig struct {
 
 	MaxBytes int64 // bound of the ticket stream, 16 MB
 	Replicas int   // of the ticket stream, 1
+
+	Given func(worker string) (pools []string, joined bool) // what joined workers may serve; none has joined
 }
 
 func (c OwnerConfig) withDefaults() OwnerConfig {
@@ -38,6 +40,9 @@ func (c OwnerConfig) withDefaults() OwnerConfig {
 	setDefault(&c.MaxAttempts, 3)
 	setDefault(&c.MaxBytes, 16<<20)
 	setDefault(&c.Replicas, 1)
+	if c.Given == nil {
+		c.Given = func(string) ([]string, bool) { return nil, false }
+	}
 	return c
 }
 

@@ -60,10 +60,11 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 	o := startOwner(t, b, OwnerConfig{})
 	c := join(t, r, "me", "std")
 	const id = "me-123456"
+	via := func(subject string) string { return viaSubject(id, subject) }
 
 	allowed := []string{
-		"$JS.API.CONSUMER.MSG.NEXT.JOBS.q_std", "$JS.API.CONSUMER.MSG.NEXT.JOBS.w_" + id,
-		"$JS.ACK.JOBS.q_std.1.1.1.1.1", "$JS.ACK.JOBS.w_" + id + ".1.1.1.1.1",
+		via("$JS.API.CONSUMER.MSG.NEXT.JOBS.q_std"), via("$JS.API.CONSUMER.MSG.NEXT.JOBS.w_" + id),
+		via("$JS.ACK.JOBS.q_std.1.1.1.1.1"), via("$JS.ACK.JOBS.w_" + id + ".1.1.1.1.1"), via("_INBOX_api.x.y"),
 		claimSubject(o.node, "std", id), ownerSubject(o.node, verbBody, id), ownerSubject(o.node, verbAlive, id),
 		frameSubject(o.node, id, "job"), upSubject(id, verbBeat), upSubject(id, verbDirectory), upSubject(id, verbBye),
 	}
@@ -78,6 +79,11 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 		"$JS.API.CONSUMER.PAUSE.JOBS.q_std", "$JS.API.CONSUMER.LIST.JOBS", "$JS.API.CONSUMER.INFO.JOBS.q_std",
 		"$JS.API.CONSUMER.MSG.NEXT.JOBS.q_other", "$JS.API.CONSUMER.MSG.NEXT.JOBS.w_you-123456", "$JS.API.CONSUMER.MSG.NEXT.USAGE.any",
 		"$JS.ACK.JOBS.q_other.1.1.1.1.1", "$JS.ACK.JOBS.w_you-123456.1.1.1.1.1",
+		// straight to the broker, which would answer anywhere, and past the desk
+		"$JS.API.CONSUMER.MSG.NEXT.JOBS.q_std", "$JS.API.CONSUMER.MSG.NEXT.JOBS.w_" + id, "$JS.ACK.JOBS.q_std.1.1.1.1.1", "$JS.ACK.JOBS.w_" + id + ".1.1.1.1.1",
+		via("$JS.API.CONSUMER.MSG.NEXT.JOBS.q_other"), via("$JS.API.CONSUMER.MSG.NEXT.JOBS.w_you-123456"), via("$JS.API.STREAM.DELETE.JOBS"), via("$JS.API.INFO"),
+		via("$JS.ACK.JOBS.q_other.1.1.1.1.1"), via("$KV.KEYS.k_1"), via("$SYS.REQ.SERVER.PING"), via("_INBOX_you-123456.x"), via("_INBOX_registry.x"), via("jobs.q.std.k_1"),
+		viaSubject("you-123456", pullSubject("q_std")), "desk", "rate.k_1.1.here",
 		// writing
 		"$KV.KEYS.k_1", "$KV.ADMIN.tokens", "$KV.WCREDS.me", "$KV.MARKS.m", "usage.ev.k_1.m", "rate.k_1.1", "quota.k_1", "jobs.q.std.k_1", "jobs.w." + id, "jobs.w.you-123456",
 		// as somebody else
@@ -90,7 +96,7 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 	}
 	listen := []string{
 		">", "*", "$SYS.>", "$JS.>", "$JS.EVENT.>", "$KV.>", "$KV.KEYS.>", "usage.>", "jobs.>", "r.>", "r.*." + id + ".*", "api.>", "up.>", "up." + id + ".*", "join.*",
-		"wk.>", "wk.*.run", "wk.you-123456.*", "wk.all.>", "_INBOX.>", "_INBOX_owner.>", "_INBOX_you-123456.>", "_INBOX_me-123457.>",
+		"wk.>", "via.>", via(">"), "wk.*.run", "wk.you-123456.*", "wk.all.>", "_INBOX.>", "_INBOX_owner.>", "_INBOX_you-123456.>", "_INBOX_me-123457.>",
 	}
 	if n := len(forbidden) + len(listen); n < 25 {
 		t.Fatalf("only %d operations are tried", n)

@@ -79,6 +79,9 @@ func (p *puller) run() {
 		case <-p.kick:
 			p.paused = false
 		case <-p.again.C:
+			if p.parked {
+				p.w.consumersMissing() // or the desk was away: the broker has a word for every pull that it hears of
+			}
 			p.parked, p.paused = false, false
 		}
 	}
@@ -90,7 +93,7 @@ func (p *puller) pull(used int) {
 	if p.group {
 		request = fmt.Sprintf(`{"batch":1,"expires":%d,"group":%q,"priority":%d}`, pullLife.Nanoseconds(), pullGroup, used)
 	}
-	subject := pullSubject(p.consumer)
+	subject := p.w.toBroker(pullSubject(p.consumer))
 	if err := p.w.nc.PublishRequest(subject, p.inbox+"."+strconv.Itoa(p.number), []byte(request)); err != nil {
 		p.pause(pullPause)
 		return

@@ -84,6 +84,9 @@ func (r *Registry) open(ctx context.Context) error {
 	if _, err := r.nc.QueueSubscribe(joinSubject("*"), joinGroup, r.onJoin); err != nil {
 		return err
 	}
+	if _, err := r.nc.QueueSubscribe(viaSubject("*", ">"), deskGroup, r.desk); err != nil {
+		return err
+	}
 	r.watch.Go(r.follow)
 	return nil
 }
@@ -174,6 +177,15 @@ func (r *Registry) List() []Member {
 	return all
 }
 
+// Given tells which pools a worker may serve, by its id. Of one that has not joined nothing is known.
+func (r *Registry) Given(id string) (pools []string, joined bool) {
+	g := r.b.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m, joined := g.members[labelOf(id)]
+	return m.Pools, joined
+}
+
 // let ends the connections of clients. One that is gone already is none to worry about.
 func (r *Registry) let(out []uint64) {
 	for _, id := range out {
@@ -239,6 +251,9 @@ func (r *Registry) take(e jetstream.KeyValueEntry) {
 // onJoin takes the key of an invited worker. Only a connection with the secret of its invitation may ask, under its name.
 func (r *Registry) onJoin(m *nats.Msg) {
 	_, name, _ := cutLast(m.Subject)
+	if !strings.HasPrefix(m.Reply, inboxPrefix(joinName(name))+".") {
+		return
+	}
 	member, err := r.join(name, string(m.Data))
 	reply := joined{Pools: member.Pools, URLs: r.addresses()}
 	if err != nil {

@@ -88,8 +88,11 @@ func (o *Owner) onWorker(m *nats.Msg) {
 
 func (o *Owner) onBeat(id string, data []byte) {
 	p, err := parsePresence(data)
-	if !strings.HasPrefix(p.ID, token(p.Name)) {
+	if token(p.Name) != labelOf(p.ID) {
 		p.Name = p.ID // nobody goes by another's name
+	}
+	if given, joined := o.cfg.Given(id); joined {
+		p.Pools = slices.DeleteFunc(p.Pools, func(pool string) bool { return !slices.Contains(given, pool) })
 	}
 	if err != nil || p.ID != id {
 		o.log.Debug().Err(err).Str("worker", id).Msg("heartbeat dropped")

@@ -29,6 +29,9 @@ const (
 
 const everyWorker = "all"
 
+// OwnerName is how an owner's connection is to be called: joined workers answer no other.
+const OwnerName = "api"
+
 func sharedSubject(pool, key string) string { return "jobs.q." + pool + "." + key }
 func stickySubject(worker string) string    { return "jobs.w." + worker }
 
@@ -40,6 +43,10 @@ func claimSubject(node, pool, worker string) string {
 func pullSubject(consumer string) string {
 	return "$JS.API.CONSUMER.MSG.NEXT." + jobsStream + "." + consumer
 }
+
+// viaSubject is where a joined worker sends what is for another subject, which the desk looks at first.
+func viaSubject(worker, subject string) string { return "via." + worker + "." + subject }
+
 func joinSubject(name string) string { return "join." + name }
 func joinName(name string) string    { return "join-" + name }
 
@@ -101,6 +108,9 @@ const idSuffix = 3 // bytes
 
 // NewWorkerID is a worker's name made unique to this start.
 func NewWorkerID(name string) string { return newID(name) }
+
+// labelOf is the label in an id of newID.
+func labelOf(id string) string { return id[:max(0, len(id)-1-2*idSuffix)] }
 
 // newID is a label made unique to this start, so that nothing said to an earlier one reaches this one.
 func newID(label string) string {

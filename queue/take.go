@@ -74,7 +74,7 @@ func (w *Worker) answer(m *nats.Msg, word string) {
 	if m == nil {
 		return // its owner brought the ticket, and the broker does not have it from this worker
 	}
-	if err := m.Respond([]byte(word)); err != nil {
+	if err := w.respond(m, []byte(word)); err != nil {
 		w.log.Debug().Err(err).Msg("ticket not answered")
 	}
 }

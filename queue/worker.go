@@ -20,6 +20,7 @@ type WorkerConfig struct {
 	Version string   // of this program, for the roster
 	Pools   []string // whose jobs it takes
 	Slots   int      // jobs at once
+	Joined  bool     // the connection is of DialMember, under ID
 
 	// Info returns what the roster shows of this worker's CLI and account. It is called for each heartbeat and must
 	// not block. May be nil.
@@ -173,7 +174,7 @@ func (w *Worker) onOrder(m *nats.Msg) {
 	case verbHello:
 		w.sayHello()
 		if m.Reply != "" {
-			_ = m.Respond([]byte(w.id)) // an owner that starts counts the answers; without it, it waits longer
+			_ = w.respond(m, []byte(w.id)) // an owner that starts counts the answers; without it, it waits longer
 		}
 	case verbRun:
 		w.onRun(m)
@@ -181,13 +182,25 @@ func (w *Worker) onOrder(m *nats.Msg) {
 		w.kickPullers()
 	case verbDrain, verbResume:
 		w.pause(verb == verbDrain)
-		_ = m.Respond(nil) // who asked hears nothing, and looks at the roster
+		_ = w.respond(m, nil) // who asked hears nothing, and looks at the roster
 	case verbCancel, verbResend:
 		var o order
 		if json.Unmarshal(m.Data, &o) == nil {
 			w.obey(verb, o)
 		}
 	}
+}
+
+// toBroker is where a message for the broker or an owner's inbox is sent.
+func (w *Worker) toBroker(subject string) string {
+	if w.cfg.Joined {
+		return viaSubject(w.id, subject)
+	}
+	return subject
+}
+
+func (w *Worker) respond(m *nats.Msg, data []byte) error {
+	return w.nc.Publish(w.toBroker(m.Reply), data)
 }
 
 func (w *Worker) obey(verb string, o order) {
