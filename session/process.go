@@ -22,6 +22,8 @@ import (
 var errClosed = errors.New("the session pool is closed")
 
 const (
+	stdoutBuffer = 16 << 10         // bytes; the longest line of an ordinary turn has 10 KB
+	stderrBuffer = 1 << 10          // bytes
 	stderrTail   = 4 << 10          // bytes of stderr kept
 	lineBacklog  = 256              // decoded lines waiting for the turn; then the child waits
 	longestLine  = 256 << 20        // bytes; a child that says more without a line's end is broken
@@ -106,7 +108,7 @@ func (p *process) pipes() (theirs []*os.File, stderr *os.File, err error) {
 func (p *process) reap(l *launcher, env []string, stderr *os.File, ended func()) {
 	var readers sync.WaitGroup
 	readers.Go(p.readLines)
-	readers.Go(func() { io.Copy(&p.stderr, stderr) })
+	readers.Go(func() { p.keepTail(stderr) })
 	readers.Wait()
 	p.exit = p.cmd.Wait()
 	l.reaped(p.cmd.Process.Pid)
@@ -120,11 +122,17 @@ func (p *process) reap(l *launcher, env []string, stderr *os.File, ended func())
 	ended()
 }
 
+// keepTail reads stderr to its end, with little memory: most children never say anything
+// there, and an os.File would copy itself with 32 KB.
+func (p *process) keepTail(stderr *os.File) {
+	_, _ = io.CopyBuffer(&p.stderr, struct{ io.Reader }{stderr}, make([]byte, stderrBuffer)) // its end is the child's
+}
+
 // readLines decodes stdout until it ends. A line that does not decode ends the child:
 // after nonsense nothing it says can be trusted.
 func (p *process) readLines() {
 	defer close(p.lines)
-	r := bufio.NewReaderSize(p.stdout, 64<<10)
+	r := bufio.NewReaderSize(p.stdout, stdoutBuffer)
 	for {
 		raw, err := readLine(r)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +110,31 @@ func (f *findings) examineCLI(ctx context.Context, cfg Config) {
 		f.bad("not signed in: run `claude` here and log in, or give the worker an API key; see README, \"Terms\"")
 	}
 	f.note("%d turns at a time, at most %d sessions", wc.Slots, wc.Session.MaxSessions)
+	f.examineFiles(mostFiles(), wc.Session.MaxSessions)
 	f.examineIsolation(ctx, cfg, wc.Session)
+}
+
+// Open files that a session takes, three pipes, on Linux a handle on the process, and the
+// connection of the client that it answers; and what the rest of the program takes.
+const (
+	filesOfSession = 5
+	filesBesides   = 256
+)
+
+// examineFiles looks whether all sessions may be open at a time.
+func (f *findings) examineFiles(limit uint64, sessions int) {
+	if need := uint64(filesBesides + filesOfSession*sessions); limit < need {
+		f.bad("open files: at most %d are allowed, and %d sessions take up to %d: raise the hard limit (`ulimit -Hn`, systemd's LimitNOFILE)", limit, sessions, need)
+	}
+}
+
+// mostFiles is the hard limit, to which a Go program raises its own.
+func mostFiles() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0 // getrlimit(2) knows no such error
+	}
+	return limit.Max
 }
 
 // examineAccount says the rule about personal subscriptions where others may be served by

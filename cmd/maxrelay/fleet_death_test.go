@@ -34,7 +34,7 @@ type order struct {
 
 // buildCLI makes the scripted CLI a binary of its own: the test's own takes ten times
 // as long to start.
-func buildCLI(t *testing.T) string {
+func buildCLI(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fakeclaude")
 	out, err := exec.Command("go", "build", "-o", path, "maxrelay/session/claudetest/fakeclaude").CombinedOutput()
