@@ -98,6 +98,28 @@ func (v *queueView) add(l queue.Look) {
 	}
 }
 
+// workerQueue is what waits that a worker may run, at all API nodes that answer.
+type workerQueue struct {
+	Waiting int `json:"waiting"` // in its pools
+	Sticky  int `json:"sticky"`  // of those, for this worker alone: it holds their conversation
+}
+
+func queueOf(w queue.WorkerInfo, looks []queue.Look) (q workerQueue) {
+	for _, l := range looks {
+		for _, k := range l.Keys {
+			if slices.Contains(w.Pools, k.Pool) {
+				q.Waiting += k.Waiting
+			}
+		}
+		for _, j := range l.Waiting {
+			if j.Place == queue.PlaceWorker && j.Worker == w.ID {
+				q.Sticky++
+			}
+		}
+	}
+	return q
+}
+
 // poolsOf sums the roster up, by pool.
 func poolsOf(workers []queue.WorkerInfo) []poolView {
 	pools := []poolView{}

@@ -21,6 +21,7 @@ type workerView struct {
 	Slots      int             `json:"slots"`
 	Busy       int             `json:"busy"`
 	Sessions   roster.Sessions `json:"sessions"`
+	Queue      workerQueue     `json:"queue"`
 	Version    string          `json:"version"`
 	CLIVersion string          `json:"cli_version"`
 	Models     []string        `json:"models"`
@@ -34,11 +35,11 @@ type accountView struct {
 	Limits []roster.Limit `json:"limits"`
 }
 
-func viewOfWorker(w roster.Worker) workerView {
+func viewOfWorker(w roster.Worker, looks []queue.Look) workerView {
 	state, reason := w.State()
 	v := workerView{
 		ID: w.ID, Name: w.Name, State: state, Reason: reason, Pools: list(w.Pools), Slots: w.Slots, Busy: w.Busy,
-		Sessions: w.Told.Sessions, Version: w.Version, CLIVersion: w.Told.CLIVersion, Models: list(w.Told.Models),
+		Sessions: w.Told.Sessions, Queue: queueOf(w.WorkerInfo, looks), Version: w.Version, CLIVersion: w.Told.CLIVersion, Models: list(w.Told.Models),
 		Account: accountView{Kind: w.Told.Account, Used: w.Use, Limits: w.Told.Limits}, LastSeen: w.Seen.UTC(),
 	}
 	if v.Account.Limits == nil {
@@ -47,10 +48,14 @@ func viewOfWorker(w roster.Worker) workerView {
 	return v
 }
 
-func (a *Admin) listWorkers(w http.ResponseWriter, _ *http.Request) error {
+func (a *Admin) listWorkers(w http.ResponseWriter, r *http.Request) error {
+	looks, err := a.cfg.Owner.Look(r.Context())
+	if err != nil {
+		return onWorker(err)
+	}
 	views := []workerView{}
 	for _, worker := range a.cfg.Owner.Workers() {
-		views = append(views, viewOfWorker(roster.Of(worker)))
+		views = append(views, viewOfWorker(roster.Of(worker), looks))
 	}
 	return writeJSON(w, http.StatusOK, map[string][]workerView{"workers": views})
 }

@@ -79,7 +79,7 @@ func TestAWorkerIsShownWithAllThatIsKnown(t *testing.T) {
 	f := newFleet(t, answerOK)
 	got := f.one()
 	want := object{"id": f.worker.ID(), "name": "box 1", "state": "ok", "pools": []any{"default", "team"}, "slots": 2.0, "busy": 0.0,
-		"sessions": object{"busy": 0.0, "idle": 3.0, "spares": 1.0}, "version": "1.2", "cli_version": "2.1.330", "models": []any{"opus", "sonnet"},
+		"sessions": object{"busy": 0.0, "idle": 3.0, "spares": 1.0}, "queue": object{"waiting": 0.0, "sticky": 0.0}, "version": "1.2", "cli_version": "2.1.330", "models": []any{"opus", "sonnet"},
 		"account":      object{"kind": "subscription", "used": 0.42, "limits": []any{object{"window": "five_hour", "used": 0.42, "resets_at": "2030-01-31T12:00:00Z"}}},
 		"last_seen_at": got["last_seen_at"]}
 	if !reflect.DeepEqual(got, want) {
@@ -142,6 +142,9 @@ func TestTheQueueSaysWhyARequestWaits(t *testing.T) {
 		got = f.must(http.MethodGet, "/admin/queue", "")
 		return len(got["running"].([]any)) == 2 && f.one()["busy"] == 2.0
 	})
+	if q := f.one()["queue"]; !reflect.DeepEqual(q, object{"waiting": 2.0, "sticky": 0.0}) {
+		t.Errorf("queue of the worker: %v", q)
+	}
 	got = f.must(http.MethodGet, "/admin/queue", "")
 	waiting := got["waiting"].([]any)
 	if len(waiting) != 2 {
