@@ -102,6 +102,51 @@ func TestABadConfigurationIsNotTaken(t *testing.T) {
 	p.stop()
 }
 
+// What was counted before counts on under the new rates.
+func TestAHangupChangesTiersAndRates(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.extra = "auth: {enabled: true, api_keys: [static-key]}\nadmin: {password: " + adminPassword + "}\n"
+	p := s.start("serve", servesHTTP, scriptedCLI, "serve")
+	o := openOffice(t, p.url)
+	_, managed := o.create(`{"name":"n"}`)
+	const golden = `{"name":"g","rate_limit_tier":"gold"}`
+	if status, answer := o.ask("POST", "/api-keys", golden); status != http.StatusUnprocessableEntity {
+		t.Errorf("a tier that is not there yet: %d %v", status, answer)
+	}
+	mustStand := func(key string, status int, want ...string) {
+		t.Helper()
+		a, err := send(t.Context(), p.url, chatRequest{Messages: []message{{"user", "x"}}, key: key}, nil)
+		var got []string
+		for _, name := range []string{"limit-requests", "remaining-requests", "limit-tokens"} {
+			got = append(got, a.header.Get("x-ratelimit-"+name))
+		}
+		if err != nil || a.status != status || !slices.Equal(got, want) {
+			t.Errorf("%s: %d %v, %v; want %d %v", key[:6], a.status, got, err, status, want)
+		}
+	}
+	mustStand("static-key", 200, "", "", "")
+	mustStand(managed, 200, "100", "99", "1000000")
+
+	const before = "rate_limit: {max_requests_per_minute: 0, max_tokens_per_day: 0}"
+	const after = "rate_limit: {max_requests_per_minute: 7, max_tokens_per_day: 90000, by_tier: {basic: {requests: 3, period: 1m}, gold: {requests: 5, period: 30s}}}"
+	s.edit("serve", before, after)
+	if said := p.hangup(); !strings.Contains(said, `"rate_limit.max_requests_per_minute"`) || strings.Contains(said, "wait for a restart") {
+		t.Errorf("it says\n%s", said)
+	}
+	mustStand("static-key", 200, "7", "6", "90000") // without a limit nothing was counted
+	mustStand(managed, 200, "3", "1", "1000000")
+	mustStand(o.must("POST", "/api-keys", golden)["api_key"].(string), 200, "5", "4", "1000000")
+
+	s.edit("serve", "{requests: 3, period: 1m}", "{requests: 300, period: 2h}")
+	if said := p.hangup(); !strings.Contains(said, "was not reloaded") || !strings.Contains(said, "rate_limit.by_tier.basic.period") {
+		t.Errorf("of a bad tier it says\n%s", said)
+	}
+	mustStand(managed, 200, "3", "0", "1000000")
+	mustStand(managed, 429, "3", "0", "1000000")
+	p.stop()
+}
+
 // One part that refuses keeps all others from changing.
 func TestAReloadIsTakenAsAWholeOrNotAtAll(t *testing.T) {
 	cfg := defaultConfig()
