@@ -47,6 +47,17 @@ func (n *node) mustHaveUsed(tokens int64) {
 	eventually(n.t, fmt.Sprint(tokens, " tokens to be used"), func() bool { return n.limits.Tokens(key.Local, true) == tokens })
 }
 
+// mustBeToldWhatIsLeft checks an error that is the whole answer: what its request had
+// reserved was given back before.
+func (n *node) mustBeToldWhatIsLeft(resp *http.Response) {
+	n.t.Helper()
+	told := rates(resp.Header, "Tokens")
+	limit, _ := strconv.ParseInt(told[0], 10, 64)
+	if want := strconv.FormatInt(limit-n.limits.Tokens(key.Local, true), 10); limit == 0 || told[1] != want {
+		n.t.Errorf("%d: %s tokens of %s are told to be left, want %s", resp.StatusCode, told[1], told[0], want)
+	}
+}
+
 // sum is the tokens of all usage events, of which there must be so many.
 func (n *node) sum(events int) (tokens int64) {
 	n.t.Helper()
@@ -187,6 +198,9 @@ func TestWhatIsReservedIsReleased(t *testing.T) {
 		"by a failure of one of several": {func(chan<- struct{}) script {
 			return func(_ context.Context, p *play) { p.begin(); p.fail(chat.CodeInvalid, "no", 0) }
 		}, `,"n":3`, nil},
+		"by a failure before the first content of a stream": {func(chan<- struct{}) script {
+			return func(_ context.Context, p *play) { p.begin(); p.fail(chat.CodeInvalid, "no", 0) }
+		}, `,"stream":true`, nil},
 		"by a failure behind the first content": {func(chan<- struct{}) script {
 			return func(_ context.Context, p *play) { p.begin(); p.text("some"); p.fail(chat.CodeWorkerFailed, "died", 0) }
 		}, `,"stream":true`, nil},
@@ -214,10 +228,15 @@ func TestWhatIsReservedIsReleased(t *testing.T) {
 			n.daily(1000)
 			if tc.cause != nil {
 				tc.cause(n, tc.more, told)
-			} else {
-				read(t, n.post(ask("hi", tc.more)))
+				n.mustHaveUsed(n.sum(1))
+				return
 			}
+			resp := n.post(ask("hi", tc.more))
+			read(t, resp)
 			n.mustHaveUsed(n.sum(1))
+			if resp.StatusCode != http.StatusOK {
+				n.mustBeToldWhatIsLeft(resp)
+			}
 		})
 	}
 }
@@ -237,13 +256,20 @@ func TestWhatIsReservedIsReleasedWhenTheWorkerIsLost(t *testing.T) {
 		t.Errorf("%d %s", resp.StatusCode, code)
 	}
 	n.mustHaveUsed(n.sum(1))
+	n.mustBeToldWhatIsLeft(resp)
 }
 
 func TestWhatIsReservedIsReleasedWhenNobodyCanServe(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{WorkerWait: 20 * time.Millisecond}, nil)
 	n.daily(1000)
-	read(t, n.post(ask("hi", ``)))
-	n.mustHaveUsed(n.sum(1))
+	for _, more := range []string{``, `,"stream":true`, `,"n":2`} {
+		resp := n.post(ask("hi", more))
+		if read(t, resp); resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%d", resp.StatusCode)
+		}
+		n.mustBeToldWhatIsLeft(resp)
+	}
+	n.mustHaveUsed(n.sum(3))
 }
 
 // panicky is a client's connection that breaks the server.
@@ -326,9 +352,11 @@ func TestTokensOfADayAreThereAgainAfterMidnight(t *testing.T) {
 
 func TestHealthWarnsWhenLimitsAreNotKept(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, echo)
-	n.Server.limits = openLimits(t, n.nc, nil, 50*time.Millisecond)
+	away, err := n.broker.Connect("limits")
+	must(t, err)
+	n.Server.limits = openLimits(t, away, nil, 50*time.Millisecond)
 	n.daily(1000)
-	must(t, n.jetstream().DeleteStream(testContext(t), "QUOTA"))
+	away.Close()
 	resp := n.post(ask("hi", ``))
 	if _, code, _ := errorCode(t, read(t, resp)); resp.StatusCode != http.StatusServiceUnavailable || code != "no_worker" || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("a request that needs a reservation: %d %s %v", resp.StatusCode, code, resp.Header)

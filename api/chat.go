@@ -41,8 +41,7 @@ func (s *Server) ask(x *exchange, r *http.Request) error {
 	if r.Header.Get(idempotencyHeader) != "" {
 		return s.once(x, r, q)
 	}
-	s.answer(x, r, q)
-	return nil
+	return s.answer(x, r, q)
 }
 
 func (s *Server) question(x *exchange, r *http.Request) (*question, error) {
@@ -126,7 +125,7 @@ func (s *Server) whole(ctx context.Context, p *reply) {
 		all.Go(func() error { return t.complete(ctx, w) })
 	}
 	if err := all.Wait(); err != nil {
-		p.fail(err)
+		p.fail(ctx, err)
 		return
 	}
 	body := w.End(nil, p.usage()...)

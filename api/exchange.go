@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/rs/zerolog"
 
 	"maxrelay/api/key"
 	"maxrelay/api/usage"
@@ -222,9 +223,15 @@ func (s *Server) serve(h handler) http.Handler {
 }
 
 func (s *Server) fail(x *exchange, err error) {
-	if f := x.fail(err); f.Status == http.StatusInternalServerError {
-		s.log.Error().Err(err).Str("request", x.label).Msg("request failed")
+	f := x.fail(err)
+	if f.Status < http.StatusInternalServerError {
+		return
 	}
+	level := zerolog.WarnLevel
+	if f.Status == http.StatusInternalServerError {
+		level = zerolog.ErrorLevel
+	}
+	s.log.WithLevel(level).Err(err).Str("request", x.label).Msg("request failed")
 }
 
 // ofCaller answers a caller's question about its own usage.

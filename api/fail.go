@@ -56,23 +56,25 @@ var queueErrors = []struct {
 	{errAbandoned, chat.CodeCancelled, "the request was cancelled"},
 }
 
-// fail writes an error as the whole answer.
+// fail answers with an error, unless an answer has begun.
 func (x *exchange) fail(err error) failure.Failure {
 	f := x.failureOf(err)
-	if x.status != 0 {
-		return f
+	if x.status == 0 {
+		x.refuse(f)
 	}
-	f.SetHeaders(x.Header())
-	x.WriteHeader(f.Status)
-	_, _ = x.Write(f.Body) // a client that left needs no error
 	return f
 }
 
+// refuse writes an error as the whole answer.
+func (x *exchange) refuse(f failure.Failure) {
+	f.SetHeaders(x.Header())
+	x.WriteHeader(f.Status)
+	_, _ = x.Write(f.Body) // a client that left needs no error
+}
+
 // failStream writes an error as the last event of a stream.
-func (x *exchange) failStream(err error) failure.Failure {
-	f := x.failureOf(err)
-	_ = x.send(f.Event) // nor does this one
-	return f
+func (x *exchange) failStream(err error) {
+	_ = x.send(x.failureOf(err).Event) // nor does this one
 }
 
 // failureOf translates an error and notes its code.

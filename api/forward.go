@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"maxrelay/api/failure"
 	"maxrelay/api/limit"
 	"maxrelay/api/upstream"
 	"maxrelay/session/chat"
@@ -100,6 +99,7 @@ type passage struct {
 	ticket *limit.Ticket
 	result upstream.Result
 	served bool // else a panic came between
+	booked bool
 }
 
 // serve answers the request and books it, whatever happens. An answer that was cut is cut
@@ -108,23 +108,59 @@ func (p *passage) serve(body []byte) (err error) {
 	if note := p.server.cfg.Noted; note != nil && p.asked.UsesModel(p.r) {
 		note(p.x.id, upstream.FirstMessage(body))
 	}
-	defer p.book(p.r.Context())
-	p.x.Header().Del(p.x.speaks.id) // the upstream's own stays, which its support asks for
-	p.result, err = p.server.forwarder.Serve(p.x, p.r, body, p.asked, p.x.identity)
-	p.served, p.x.code = true, string(p.result.Code)
-	if errors.Is(err, upstream.ErrCut) {
+	ctx := context.WithoutCancel(p.r.Context())
+	defer func() { p.book(ctx, 0) }()
+	p.result, err = p.server.forwarder.Serve(refunding{p.x, p}, p.r, body, p.asked, p.x.identity)
+	p.served, p.x.code = true, string(p.result.Code.Told())
+	switch {
+	case errors.Is(err, upstream.ErrCut):
 		panic(http.ErrAbortHandler)
+	case err != nil:
+		p.refuse(ctx, err)
 	}
-	return err
+	return nil
 }
 
-// book settles the ticket. What asks no model leaves no usage event.
-func (p *passage) book(ctx context.Context) {
-	if !p.asked.UsesModel(p.r) {
-		p.server.settle(context.WithoutCancel(ctx), p.x, p.ticket, 0)
+// refuse tells the client why there is no answer, and what is left without the reservation.
+func (p *passage) refuse(ctx context.Context, err error) {
+	f := p.x.failureOf(err)
+	p.result.Status = f.Status
+	p.book(ctx, len(f.Body))
+	p.server.stand(p.x)
+	p.x.refuse(f)
+}
+
+// refunding is where an upstream's answer goes. An error costs nothing, so what was
+// reserved is given back before its header tells what is left.
+type refunding struct {
+	*exchange
+	p *passage
+}
+
+// WriteHeader comes once: informational answers are kept back.
+func (w refunding) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		w.p.server.settle(context.WithoutCancel(w.p.r.Context()), w.exchange, w.p.ticket, 0)
+		w.p.server.stand(w.exchange)
+	}
+	w.exchange.WriteHeader(status)
+}
+
+// book settles the ticket when so many bytes of the answer are unsent. What asks no model
+// leaves no usage event.
+func (p *passage) book(ctx context.Context, unsent int) {
+	if p.booked {
 		return
 	}
-	p.server.book(ctx, p.x, p.ticket, p.event())
+	p.booked = true
+	if !p.asked.UsesModel(p.r) {
+		p.server.meters.failure(p.result.Code.Told())
+		p.server.settle(ctx, p.x, p.ticket, 0)
+		return
+	}
+	e := p.event()
+	e.ResponseBytes += int64(unsent)
+	p.server.book(ctx, p.x, p.ticket, e)
 }
 
 func (p *passage) event() stats.Event {
@@ -132,7 +168,7 @@ func (p *passage) event() stats.Event {
 	e := stats.Event{
 		ID: x.id, Label: x.sentLabel(), Time: x.asked.UTC(), KeyID: x.identity.ID, Method: p.r.Method, Path: x.route,
 		Model: p.asked.Model, Upstream: result.Answered, Stream: p.asked.Stream,
-		Status: cmp.Or(result.Status, x.status, http.StatusInternalServerError), ErrorCode: string(result.Code),
+		Status: cmp.Or(result.Status, x.status, http.StatusInternalServerError), ErrorCode: string(result.Code.Told()),
 		Attempts: result.Attempts, DurationMS: time.Since(x.start).Milliseconds(),
 		Usage: result.Usage, Estimated: result.Estimated,
 		RequestBytes: int64(p.size), ResponseBytes: x.sent,
@@ -142,9 +178,6 @@ func (p *passage) event() stats.Event {
 	}
 	if !p.served {
 		e.ErrorCode = string(chat.CodeInternal)
-	}
-	if e.ErrorCode == string(chat.CodeCancelled) && x.status == 0 {
-		e.Status = failure.StatusClientClosed
 	}
 	return e
 }

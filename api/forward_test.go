@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,11 +35,14 @@ const (
 
 // passOn is a node without workers and with one upstream. No part of it may log the
 // operator's key.
-func passOn(t *testing.T, cfg Config, up http.HandlerFunc) *node {
+func passOn(t *testing.T, cfg Config, up http.HandlerFunc, timeout ...time.Duration) *node {
 	t.Helper()
 	server := httptest.NewServer(up)
 	t.Cleanup(server.Close)
 	cfg.Upstreams = []upstream.Upstream{{Name: "up", URL: server.URL, APIKey: operatorKey}}
+	for _, d := range timeout {
+		cfg.Upstreams[0].Timeout = d
+	}
 	n := openNode(t, cfg, queue.OwnerConfig{}, nil)
 	n.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(func() {
@@ -289,7 +293,89 @@ func TestWhatAForwardedRequestReservesIsReleased(t *testing.T) {
 				t.Errorf("%d %v, recorded %+v", resp.StatusCode, err, e)
 			}
 			n.mustHaveUsed(int64(e.Usage.Total()))
+			if resp.StatusCode != http.StatusOK {
+				n.mustBeToldWhatIsLeft(resp)
+			}
 		})
+	}
+}
+
+func TestAForwardedAnswerThatIsCutReachesTheClientAsCut(t *testing.T) {
+	const told = `{"id":"msg_1","model":"claude-real-1","usage":{"input_tokens":20,"cache_read_input_tokens":10,"output_tokens":5},"content":[{"type":"te`
+	begin, _, _ := strings.Cut(anthropicStream, "event: message_delta")
+	for name, tc := range map[string]struct {
+		contentType, sent, more string
+		length                  int // as announced; 0: none is
+		want                    chat.Usage
+		estimated               bool // what was not told
+	}{
+		"a stream":                        {"text/event-stream", begin, `,"stream":true`, 0, chat.Usage{InputTokens: 20, OutputTokens: 1}, true},
+		"a stream within an event":        {"text/event-stream", begin + "event: message_del", `,"stream":true`, 0, chat.Usage{InputTokens: 20, OutputTokens: 1}, true},
+		"one piece behind its usage":      {"application/json", told, ``, 0, chat.Usage{InputTokens: 20, CacheReadTokens: 10, OutputTokens: 5}, false},
+		"one piece of a known length":     {"application/json", told, ``, 1000, chat.Usage{InputTokens: 20, CacheReadTokens: 10, OutputTokens: 5}, false},
+		"one piece in front of its usage": {"application/json", `{"id":"msg_1","model":"claude-real-1","content":[{"type":"text","text":"hi`, ``, 0, chat.Usage{InputTokens: 1, OutputTokens: 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := passOn(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", tc.contentType)
+				if tc.length > 0 {
+					w.Header().Set("Content-Length", fmt.Sprint(tc.length))
+				}
+				_, _ = io.WriteString(w, tc.sent)
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			})
+			n.daily(1000)
+			resp := n.messages(strings.Replace(messagesBody, "}]}", "}]"+tc.more+"}", 1))
+			got, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != http.StatusOK || string(got) != tc.sent || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%d %s, %v", resp.StatusCode, got, err)
+			}
+			e := n.usage(1)[0]
+			if e.Usage != tc.want || e.Estimated != tc.estimated || e.Status != http.StatusOK || e.ErrorCode != "worker_failed" || e.Upstream != "claude-real-1" || e.ResponseBytes != int64(len(tc.sent)) || e.Attempts != 1 {
+				t.Errorf("recorded %+v, want %+v", e, tc.want)
+			}
+			n.shows(`upstream_errors_total{error_type="worker_failed"} 1`, `relay_jobs_total{outcome="worker_failed"} 1`)
+			n.mustHaveUsed(int64(e.Usage.Total()))
+		})
+	}
+}
+
+// An upstream that had no time to answer may have worked on the request: its prompt counts.
+func TestWhatATimeoutUsedIsNotToldToBeLeft(t *testing.T) {
+	n := passOn(t, Config{}, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}, 50*time.Millisecond)
+	n.daily(1000)
+	resp := n.messages(messagesBody)
+	if kind := anthropicError(t, resp); resp.StatusCode != http.StatusBadGateway || kind != "api_error" {
+		t.Errorf("%d %s", resp.StatusCode, kind)
+	}
+	used := n.sum(1)
+	n.mustHaveUsed(used)
+	n.mustBeToldWhatIsLeft(resp)
+	if used == 0 {
+		t.Error("it used nothing")
+	}
+}
+
+func TestFailuresOfRequestsWithoutAModelAreCounted(t *testing.T) {
+	for status, want := range map[int]string{
+		401: `upstream_errors_total{error_type="account_unavailable"} 1`, 403: `upstream_errors_total{error_type="account_unavailable"} 1`,
+		500: `upstream_errors_total{error_type="worker_failed"} 1`, 529: `upstream_errors_total{error_type="overloaded"} 1`,
+	} {
+		n := passOn(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		read(t, n.do(testContext(t), http.MethodGet, "/v1/files", ""))
+		n.shows(want, `proxy_requests_total{} 0`)
+	}
+	n := passOn(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+	read(t, n.do(testContext(t), http.MethodGet, "/v1/files", ""))
+	n.shows(`relay_requests_total{endpoint="/*",method="GET",status="404"} 1`)
+	for line := range strings.Lines(n.scraped()) {
+		if strings.HasPrefix(line, "upstream_errors_total") && !strings.HasSuffix(line, " 0\n") {
+			t.Errorf("what the client asked for wrongly is counted: %s", line)
+		}
 	}
 }
 

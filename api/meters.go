@@ -96,7 +96,7 @@ const outcomeOK = "ok"
 
 // upstreamCodes are the failures that are nobody's who called.
 var upstreamCodes = map[chat.Code]bool{
-	chat.CodeUpstream: true, chat.CodeOverloaded: true, chat.CodeAccount: true, chat.CodeUsageLimit: true,
+	chat.CodeOverloaded: true, chat.CodeAccount: true, chat.CodeUsageLimit: true,
 	chat.CodeWorkerFailed: true, chat.CodeInvalidOutput: true, chat.CodeTurnTimeout: true, chat.CodeNoWorker: true,
 }
 
@@ -120,9 +120,7 @@ func (m *meters) event(e stats.Event) {
 		outcome = e.ErrorCode
 	}
 	m.outcomes.WithLabelValues(outcome).Inc()
-	if upstreamCodes[chat.Code(e.ErrorCode)] {
-		m.failures.WithLabelValues(e.ErrorCode).Inc()
-	}
+	m.failure(chat.Code(e.ErrorCode))
 	if e.Session != "" {
 		m.countSession(e.Session)
 	}
@@ -133,6 +131,13 @@ func (m *meters) event(e stats.Event) {
 		m.queued.Observe(inSeconds(e.QueueMS))
 	}
 	m.countTokens(m.models.label(e.Model), e.Usage)
+}
+
+// failure counts what failed behind this server.
+func (m *meters) failure(code chat.Code) {
+	if upstreamCodes[code] {
+		m.failures.WithLabelValues(string(code)).Inc()
+	}
 }
 
 func (m *meters) countSession(s chat.Session) {

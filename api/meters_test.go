@@ -92,6 +92,37 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
+// Whatever failed behind this server, there is one name for it: that which a client of the
+// chat API is told.
+func TestAFailureHasOneName(t *testing.T) {
+	failed := func(_ context.Context, p *play) { p.fail(chat.CodeUpstream, "the upstream failed", 0) }
+	broken := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
+	for name, tc := range map[string]struct {
+		open func(t *testing.T) *node
+		ask  func(n *node) *http.Response
+	}{
+		"chat":      {func(t *testing.T) *node { return openNode(t, Config{}, queue.OwnerConfig{}, failed) }, func(n *node) *http.Response { return n.post(ask("hi", "")) }},
+		"messages":  {func(t *testing.T) *node { return openNode(t, Config{}, queue.OwnerConfig{}, failed) }, func(n *node) *http.Response { return n.messages(questionOf("hi", "")) }},
+		"forwarded": {func(t *testing.T) *node { return passOn(t, Config{}, broken) }, func(n *node) *http.Response { return n.messages(messagesBody) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := tc.open(t)
+			resp := tc.ask(n)
+			if body := read(t, resp); resp.StatusCode != http.StatusBadGateway || name == "chat" && !strings.Contains(body, `"code":"worker_failed"`) {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+			if e := n.usage(1)[0]; e.ErrorCode != "worker_failed" {
+				t.Errorf("recorded %+v", e)
+			}
+			n.shows(`relay_jobs_total{outcome="worker_failed"} 1`, `upstream_errors_total{error_type="worker_failed"} 1`)
+			eventually(t, "the access log", func() bool { return strings.Contains(n.logged.String(), `"error":"worker_failed"`) })
+			if text := n.scraped() + n.logged.String(); strings.Contains(text, "upstream_failed") {
+				t.Errorf("another name is in\n%s", text)
+			}
+		})
+	}
+}
+
 func TestLimitsAreShown(t *testing.T) {
 	n := openNode(t, Config{Keys: newKeys(t, true, "secret")}, queue.OwnerConfig{}, echo)
 	n.limits.SetPolicy(limit.Policy{Rate: limit.Rate{Requests: 1, Period: time.Hour}, Daily: 3200})

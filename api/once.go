@@ -64,7 +64,9 @@ func (s *Server) make(x *exchange, r *http.Request, q *question, a *answer) {
 			s.fail(inner, marking(err))
 			return
 		}
-		s.answer(inner, r.WithContext(ctx), q)
+		if err := s.answer(inner, r.WithContext(ctx), q); err != nil {
+			s.fail(inner, err)
+		}
 	})
 }
 

@@ -250,7 +250,7 @@ func TestAFailureBehindTheHeadersLeavesThemAlone(t *testing.T) {
 	p.see(p.turns[0])
 	p.write([]byte("data: x\n\n"))
 	p.turns[0].worker = "second" // others copy the headers by now
-	p.fail(&chat.Error{Code: chat.CodeWorkerFailed, Message: "failed"})
+	p.fail(t.Context(), &chat.Error{Code: chat.CodeWorkerFailed, Message: "failed"})
 	if got := a.header.Get("X-Maxrelay-Worker"); got != "first" {
 		t.Errorf("the header says %q", got)
 	}

@@ -12,14 +12,15 @@ import (
 	"maxrelay/stats"
 )
 
-// book keeps the request's one usage event and settles its ticket: before the last words
-// of a whole answer, of which so many bytes are unsent then, else when all is done, also
-// after a panic. It outlives the client.
+// book ends the jobs, keeps the request's one usage event and settles its ticket: before
+// the last words of an answer and before an error that is all of one, of which so many
+// bytes are unsent then, else when all is done, also after a panic. It outlives the client.
 func (p *reply) book(ctx context.Context, status, unsent int) {
 	if p.booked {
 		return
 	}
 	p.booked = true
+	p.settle(ctx)
 	e := p.event(status)
 	e.ResponseBytes += int64(unsent)
 	if note := p.server.cfg.Noted; note != nil {

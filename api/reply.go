@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"maxrelay/api/failure"
 	"maxrelay/api/limit"
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -53,21 +52,18 @@ func (p *reply) see(t *turn) {
 	}
 }
 
-// answer admits the question, runs it and records it, whatever happens. One that is
-// refused admission leaves no record.
-func (s *Server) answer(x *exchange, r *http.Request, q *question) {
+// answer admits the question, runs it and records it, whatever happens. Its error is why
+// the question was refused admission: it leaves no record, and nothing was answered.
+func (s *Server) answer(x *exchange, r *http.Request, q *question) error {
 	p := &reply{server: s, x: x, q: q, method: r.Method, arrivals: make(chan arrival), halt: func() {}}
 	if err := p.admit(r.Context()); err != nil {
-		p.fail(err)
-		return
+		return err
 	}
 	defer func() { p.book(r.Context(), x.status, 0) }()
 	if err := p.submit(r.Context()); err != nil {
-		p.fail(err)
-		p.settle(r.Context())
-		return
+		p.fail(r.Context(), err)
+		return nil
 	}
-	defer p.settle(r.Context())
 	ctx, cancel := context.WithCancel(r.Context())
 	p.halt = func() {
 		cancel()
@@ -79,6 +75,7 @@ func (s *Server) answer(x *exchange, r *http.Request, q *question) {
 	} else {
 		s.whole(ctx, p)
 	}
+	return nil
 }
 
 // admit reserves the prompt and the answer once for each answer that is asked for, with
@@ -199,7 +196,7 @@ func (p *reply) headers(h http.Header) {
 
 // fail tells the client what went wrong in the one way that is left. Who does not read
 // is told nothing: a write would wait for them.
-func (p *reply) fail(err error) {
+func (p *reply) fail(ctx context.Context, err error) {
 	p.closed = true
 	if errors.Is(err, queue.ErrSlowClient) {
 		p.drop()
@@ -209,18 +206,18 @@ func (p *reply) fail(err error) {
 	for _, t := range p.turns {
 		p.see(t)
 	}
-	if p.x.status == 0 { // afterwards others may read them
-		p.headers(p.x.Header())
-	}
-	f := failure.Failure{}
-	if p.x.streamed {
-		f = p.x.failStream(err)
-	} else {
-		f = p.x.fail(err)
-	}
+	f := p.x.failureOf(err)
 	if f.Status >= http.StatusInternalServerError {
 		p.logFailure(err)
 	}
+	if p.x.streamed {
+		_ = p.x.send(f.Event) // a client that left needs no error
+		return
+	}
+	p.headers(p.x.Header())
+	p.book(ctx, f.Status, len(f.Body))
+	p.server.stand(p.x) // without the reservation
+	p.x.refuse(f)
 }
 
 func (p *reply) logFailure(err error) {

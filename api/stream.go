@@ -39,7 +39,7 @@ func (s *Server) stream(ctx context.Context, p *reply) {
 			wrote = time.Now()
 		}
 		if err != nil {
-			p.fail(err)
+			p.fail(ctx, err)
 			return
 		}
 		if a.turn != nil {

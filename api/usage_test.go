@@ -120,13 +120,13 @@ const (
 	row1 = `{"id":"req_1","api_key_id":"ALICE","request_id":"req_1","request_method":"POST","request_path":"/v1/chat/completions","request_size":11,"response_status":200,"response_size":22,"response_time_ms":100,` +
 		`"prompt_tokens":80,"completion_tokens":20,"total_tokens":100,"cache_read_tokens":30,"cache_write_tokens":40,"model":"opus","is_error":false,"error_message":null,"error_code":null,"total_cost":0.000815,"created_at":"2026-02-23T23:59:59.999Z"}`
 	row2 = `{"id":"req_2","api_key_id":"ALICE","request_id":"req_2","request_method":"POST","request_path":"/v1/chat/completions","request_size":11,"response_status":502,"response_size":22,"response_time_ms":50,` +
-		`"prompt_tokens":1,"completion_tokens":0,"total_tokens":1,"cache_read_tokens":0,"cache_write_tokens":0,"model":"opus","is_error":true,"error_message":"the worker failed","error_code":"worker_failed","total_cost":0,"created_at":"2026-02-24T00:00:00Z"}`
+		`"prompt_tokens":1,"completion_tokens":0,"total_tokens":1,"cache_read_tokens":0,"cache_write_tokens":0,"model":"opus","is_error":true,"error_message":"the worker or the model's servers failed","error_code":"worker_failed","total_cost":0,"created_at":"2026-02-24T00:00:00Z"}`
 	row3 = `{"id":"req_3","api_key_id":"ALICE","request_id":"mine-1","request_method":"POST","request_path":"/v1/chat/completions","request_size":11,"response_status":499,"response_size":22,"response_time_ms":200,` +
 		`"prompt_tokens":5,"completion_tokens":5,"total_tokens":10,"cache_read_tokens":0,"cache_write_tokens":0,"model":"sonnet","is_error":false,"error_message":"the client left before the end of the answer","error_code":"cancelled","total_cost":0,"created_at":"2026-02-24T10:00:00Z"}`
 	nothing  = `{"total_requests":0,"total_tokens":0,"total_prompt_tokens":0,"total_completion_tokens":0,"total_cost":0,"avg_response_time_ms":0,"error_count":0,"error_rate":0,"model_usage":[],"error_breakdown":[]}`
 	midnight = `{"total_requests":2,"total_tokens":101,"total_prompt_tokens":81,"total_completion_tokens":20,"total_cost":0.000815,"avg_response_time_ms":75,"error_count":1,"error_rate":50,` +
 		`"model_usage":[{"model":"opus","request_count":2,"total_tokens":101,"prompt_tokens":81,"completion_tokens":20,"cache_read_tokens":30,"cache_write_tokens":40,"total_cost":0.000815,"error_count":1}],` +
-		`"error_breakdown":[{"error_code":"worker_failed","error_message":"the worker failed","count":1}]}`
+		`"error_breakdown":[{"error_code":"worker_failed","error_message":"the worker or the model's servers failed","count":1}]}`
 )
 
 func TestUsageIsToldToItsKey(t *testing.T) {
@@ -137,7 +137,7 @@ func TestUsageIsToldToItsKey(t *testing.T) {
 			`{"total_requests":4,"total_tokens":1000111,"total_prompt_tokens":1000086,"total_completion_tokens":25,"total_cost":5.000815,"avg_response_time_ms":337.5,"error_count":1,"error_rate":25,` +
 				`"model_usage":[{"model":"opus","request_count":3,"total_tokens":1000101,"prompt_tokens":1000081,"completion_tokens":20,"cache_read_tokens":30,"cache_write_tokens":40,"total_cost":5.000815,"error_count":1},` +
 				`{"model":"sonnet","request_count":1,"total_tokens":10,"prompt_tokens":5,"completion_tokens":5,"cache_read_tokens":0,"cache_write_tokens":0,"total_cost":0,"error_count":0}],` +
-				`"error_breakdown":[{"error_code":"worker_failed","error_message":"the worker failed","count":1}]}`},
+				`"error_breakdown":[{"error_code":"worker_failed","error_message":"the worker or the model's servers failed","count":1}]}`},
 		{"another key's", "/api/usage", bobSecret,
 			`{"total_requests":1,"total_tokens":200,"total_prompt_tokens":200,"total_completion_tokens":0,"total_cost":0.001,"avg_response_time_ms":10,"error_count":0,"error_rate":0,` +
 				`"model_usage":[{"model":"opus","request_count":1,"total_tokens":200,"prompt_tokens":200,"completion_tokens":0,"cache_read_tokens":0,"cache_write_tokens":0,"total_cost":0.001,"error_count":0}],"error_breakdown":[]}`},
@@ -174,7 +174,7 @@ func TestLogsAreToldAsATable(t *testing.T) {
 	status, got, header := d.get("/api/usage/logs?format=csv&end_date=2026-02-24&start_date=2026-02-24", aliceSecret)
 	want := "id,api_key_id,request_id,request_method,request_path,request_size,response_status,response_size,response_time_ms,prompt_tokens,completion_tokens,total_tokens,cache_read_tokens,cache_write_tokens,model,is_error,error_message,error_code,total_cost,created_at\n" +
 		"req_3," + d.alice + ",mine-1,POST,/v1/chat/completions,11,499,22,200,5,5,10,0,0,sonnet,false,the client left before the end of the answer,cancelled,0,2026-02-24T10:00:00Z\n" +
-		"req_2," + d.alice + ",req_2,POST,/v1/chat/completions,11,502,22,50,1,0,1,0,0,opus,true,the worker failed,worker_failed,0,2026-02-24T00:00:00Z"
+		"req_2," + d.alice + ",req_2,POST,/v1/chat/completions,11,502,22,50,1,0,1,0,0,opus,true,the worker or the model's servers failed,worker_failed,0,2026-02-24T00:00:00Z"
 	if status != http.StatusOK || got != want || header.Get("Content-Type") != "text/csv; charset=utf-8" {
 		t.Errorf("%d %v\ngot  %s\nwant %s", status, header, got, want)
 	}

@@ -49,7 +49,7 @@ func (m *meters) turn(out chat.Outcome, begun, asked time.Time) {
 		kind = noSession
 	}
 	if out.Error != nil {
-		outcome = string(out.Error.Code)
+		outcome = string(out.Error.Code.Told())
 	}
 	m.turns.WithLabelValues(kind, outcome).Inc()
 	if !asked.IsZero() {

@@ -13,10 +13,9 @@ var meanings = map[chat.Code]string{
 	chat.CodeQuota:           "the key's tokens were used up",
 	chat.CodeUsageLimit:      "the account's usage limit was reached",
 	chat.CodeOverloaded:      "the model's servers were overloaded",
-	chat.CodeUpstream:        "the model's servers failed",
 	chat.CodeAccount:         "the operator's account was refused",
 	chat.CodeInvalidOutput:   "the answer did not have the format that was asked for",
-	chat.CodeWorkerFailed:    "the worker failed",
+	chat.CodeWorkerFailed:    "the worker or the model's servers failed",
 	chat.CodeQueueFull:       "too many requests were waiting",
 	chat.CodeNoWorker:        "no worker was free in time",
 	chat.CodeTurnTimeout:     "the answer took too long",
@@ -36,7 +35,7 @@ func Explain(code string) string {
 	if code == "" {
 		return ""
 	}
-	if said, ok := meanings[chat.Code(code)]; ok {
+	if said, ok := meanings[chat.Code(code).Told()]; ok {
 		return said
 	}
 	return "the request failed" // a code of another version

@@ -205,7 +205,7 @@ func (w *Worker) run(ctx context.Context, t *queue.Task) {
 	defer cancel()
 	out := w.pool.Turn(ctx, req, func(e chat.Event) { w.send(t, e) })
 	if out.Error != nil {
-		w.log.Debug().Str("job", t.Job).Str("code", string(out.Error.Code)).AnErr("cause", context.Cause(ctx)).Msg("turn failed")
+		w.log.Debug().Str("job", t.Job).Str("code", string(out.Error.Code.Told())).AnErr("cause", context.Cause(ctx)).Msg("turn failed")
 		if out.Error.Code == chat.CodeAccount {
 			w.suspect.Store(true)
 			w.account.refused(time.Now())

@@ -37,7 +37,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		chat.CodeInternal:        {500, "api_error", 0, false},
 	} {
 		f := FailureOf(fmt.Errorf("wrapped: %w", &chat.Error{Code: code, Message: "m"}), "req_1")
-		if f.Status != want.status || f.RetryAfter != want.retry || f.Final != want.final || f.Code != string(code) {
+		if f.Status != want.status || f.RetryAfter != want.retry || f.Final != want.final || f.Code != string(code.Told()) {
 			t.Errorf("%s: got %+v, want %+v", code, f, want)
 		}
 		body := `{"type":"error","error":{"type":"` + want.kind + `","message":"m"},"request_id":"req_1"}`

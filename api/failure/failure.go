@@ -53,7 +53,7 @@ func (t Table) Of(err error) (Failure, Case, *chat.Error) {
 	if !known {
 		c = t[chat.CodeInternal]
 	}
-	return Failure{Status: c.Status, RetryAfter: c.retryAfter(e), Final: c.Final, Code: string(e.Code)}, c, e
+	return Failure{Status: c.Status, RetryAfter: c.retryAfter(e), Final: c.Final, Code: string(e.Code.Told())}, c, e
 }
 
 func (c Case) retryAfter(e *chat.Error) time.Duration {

@@ -35,7 +35,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		chat.CodeInternal:        {500, "api_error", `"internal_error"`, 0, false},
 	} {
 		f := FailureOf(fmt.Errorf("wrapped: %w", &chat.Error{Code: code, Message: "m"}))
-		if f.Status != want.status || f.RetryAfter != want.retry || f.Final != want.final || f.Code != string(code) {
+		if f.Status != want.status || f.RetryAfter != want.retry || f.Final != want.final || f.Code != string(code.Told()) {
 			t.Errorf("%s: got %+v, want %+v", code, f, want)
 		}
 		if body := fmt.Sprintf(envelope, want.kind, want.code); string(f.Body) != body {

@@ -72,7 +72,7 @@ func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
 type Result struct {
 	Upstream string // the name of the one that was asked last; "" for none
 	Attempts int    // at all of them
-	Status   int    // that the client got; 499 when it left before
+	Status   int    // that the client got; 0 when nothing was sent
 	Code     chat.Code
 
 	Asked    Asked
@@ -88,16 +88,16 @@ type Result struct {
 // Serve answers a request whose body was read whole and looked at. It must have been: an
 // answer may begin before the body ended, and net/http closes the body then.
 //
-// Its error is ErrCut, and then the caller panics with http.ErrAbortHandler when it has
-// recorded the result, so that the client too sees the answer as cut.
+// Its error is a *chat.Error when there is no answer: nothing was sent then, and it is the
+// caller's to tell. Or it is ErrCut, and then the caller panics with http.ErrAbortHandler
+// when it has recorded the result, so that the client too sees the answer as cut.
 func (f *Forwarder) Serve(w http.ResponseWriter, r *http.Request, body []byte, asked Asked, who key.Identity) (Result, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	p := &passage{f: f, ctx: ctx, w: w, in: r, body: body, who: who, meter: new(meter)}
 	p.result.Asked = asked
 	if err := f.Check(w.Header(), r); err != nil {
-		p.fail(err)
-		return p.result, nil
+		return p.result, err
 	}
 	err := p.run()
 	p.count()

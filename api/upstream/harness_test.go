@@ -18,7 +18,9 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"maxrelay/api/anthropic"
 	"maxrelay/api/key"
+	"maxrelay/session/chat"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -68,7 +70,17 @@ func (r *relay) serve(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		r.t.Error(err)
 	}
+	w.Header().Set("Request-Id", "ours")
 	result, err := r.f.Serve(w, req, body, asked, key.Identity{ID: "k_1"})
+	if wrong, ok := errors.AsType[*chat.Error](err); ok {
+		f := anthropic.FailureOf(wrong, "ours")
+		result.Status = f.Status
+		defer func() {
+			f.SetHeaders(w.Header())
+			w.WriteHeader(f.Status)
+			_, _ = w.Write(f.Body)
+		}()
+	}
 	r.results <- result
 	if errors.Is(err, ErrCut) {
 		panic(http.ErrAbortHandler)

@@ -47,14 +47,6 @@ func cleanAnswer(h, ours http.Header) {
 	}
 }
 
-// nameRequest gives an answer Anthropic's header with our id of the request. An upstream
-// that has one of its own keeps it: it is what its support asks for.
-func nameRequest(ours http.Header) {
-	if id := ours.Get("X-Request-Id"); id != "" && ours.Get("Request-Id") == "" {
-		ours.Set("Request-Id", id)
-	}
-}
-
 func drop(h http.Header, names, prefixes []string) {
 	for _, name := range names {
 		h.Del(name)

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"maxrelay/api/anthropic"
 	"maxrelay/api/key"
 	"maxrelay/session/chat"
 )
@@ -27,13 +26,14 @@ type passage struct {
 	body []byte
 	who  key.Identity
 
-	asking bool  // an upstream may be working on it
-	broke  error // why reading the answer ended before its end
+	asking bool        // an upstream may be working on it
+	broke  error       // why reading the answer ended before its end
+	failed *chat.Error // why there is no answer
 	meter  *meter
 	result Result
 }
 
-// run is done when the client has the answer, or an error instead.
+// run is done when the client has the answer. Its error says why it has none, or not all.
 func (p *passage) run() (err error) {
 	in := p.in.WithContext(p.ctx)
 	in.Body, in.ContentLength = http.NoBody, 0 // each attempt has one of its own
@@ -41,7 +41,7 @@ func (p *passage) run() (err error) {
 		Rewrite:        rewrite,
 		Transport:      p,
 		ModifyResponse: p.inspect,
-		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { p.fail(p.told(err)) },
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { p.failed = p.told(err) },
 		FlushInterval:  -1,
 		ErrorLog:       log.New(io.Discard, "", 0), // its words may be an upstream's
 	}
@@ -52,6 +52,9 @@ func (p *passage) run() (err error) {
 		case cut != nil || p.broke != nil:
 			err = ErrCut
 			p.result.Code = p.cutBy()
+		case p.failed != nil:
+			err = p.failed
+			p.result.Code = p.failed.Code
 		}
 	}()
 	proxy.ServeHTTP(p.w, in)
@@ -84,10 +87,10 @@ func (p *passage) inspect(resp *http.Response) error {
 	if p.result.Asked.UsesModel(p.in) {
 		endWithServe(resp)
 	}
-	cleanAnswer(resp.Header, p.w.Header())
-	if resp.Header.Get("Request-Id") == "" {
-		nameRequest(p.w.Header())
+	if resp.Header.Get("Request-Id") != "" {
+		p.w.Header().Del("Request-Id") // the upstream's own is what its support asks for
 	}
+	cleanAnswer(resp.Header, p.w.Header())
 	p.result.Status, p.result.Code = resp.StatusCode, codeOf(resp.StatusCode)
 	if resp.Header.Get("Content-Encoding") == "" {
 		p.meter = newMeter(resp.Header.Get("Content-Type"))
@@ -175,20 +178,6 @@ func (p *passage) cutBy() chat.Code {
 		return chat.CodeCancelled
 	}
 	return p.told(p.broke).Code
-}
-
-// fail answers with an error. A client that left gets none.
-func (p *passage) fail(err error) {
-	h := p.w.Header()
-	f := anthropic.FailureOf(err, h.Get("X-Request-Id"))
-	p.result.Status, p.result.Code = f.Status, chat.Code(f.Code)
-	if p.result.Code == chat.CodeCancelled {
-		return
-	}
-	f.SetHeaders(h)
-	nameRequest(h)
-	p.w.WriteHeader(f.Status)
-	_, _ = p.w.Write(f.Body) // a client that left needs no error
 }
 
 // count settles what the request used. Errors cost nothing; of an answer without counts,

@@ -37,6 +37,16 @@ const (
 	CodeNotReady        Code = "usage_not_ready"        // the numbers asked for are being gathered
 )
 
+// Told is the one name of a failure for everybody outside: in answers, records, logs and
+// metrics. Whether the model's servers failed or the worker decides what is tried again;
+// who asked and who operates do the same of both.
+func (c Code) Told() Code {
+	if c == CodeUpstream {
+		return CodeWorkerFailed
+	}
+	return c
+}
+
 // Error is a failure with words for the person who made the request. Message never
 // holds prompt text, keys, tokens or paths of the worker's machine.
 type Error struct {
@@ -48,9 +58,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Param != "" {
-		return fmt.Sprintf("%s: %s: %s", e.Code, e.Param, e.Message)
+		return fmt.Sprintf("%s: %s: %s", e.Code.Told(), e.Param, e.Message)
 	}
-	return fmt.Sprintf("%s: %s", e.Code, e.Message)
+	return fmt.Sprintf("%s: %s", e.Code.Told(), e.Message)
 }
 
 // Invalid returns a CodeInvalid error for the request field param.
