@@ -32,6 +32,8 @@ type Config struct {
 
 	Pending func() string // why there may be no worker yet, told by /health; nothing
 
+	Broker func() string // what an operator should know of the broker, told by /health; nothing
+
 	Metrics http.Handler // what GET /metrics tells callers on this machine; nothing, and then the path is not there
 
 	Host    string            // a Host header that is allowed besides loopback ones where no key is required, ""
@@ -56,6 +58,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Pending == nil {
 		c.Pending = func() string { return "" }
+	}
+	if c.Broker == nil {
+		c.Broker = func() string { return "" }
 	}
 	if c.Models == nil {
 		c.Models = DefaultModels

@@ -61,6 +61,9 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 }
 
 func (s *Server) warnings() (all []string) {
+	if w := s.cfg.Broker(); w != "" {
+		all = append(all, w)
+	}
 	if s.recorder.Ailing() {
 		all = append(all, "usage events wait for the broker")
 	}

@@ -248,6 +248,15 @@ func (b *Broker) Addr() net.Addr {
 	return b.srv.Addr()
 }
 
+// Warning says what an operator should know of an embedded server, "" if nothing. One that could not write, as on a full
+// disk, gives its streams up until it is started again (nats-server 2.15.2).
+func (b *Broker) Warning() string {
+	if b.srv == nil || b.srv.JetStreamEnabled() {
+		return ""
+	}
+	return "the broker could not write and keeps nothing any more: make room on its disk, then restart"
+}
+
 // Close stops an embedded server and waits until it is gone. Connections made by Connect are the callers' to close.
 func (b *Broker) Close() {
 	if b.sys != nil {

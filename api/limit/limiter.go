@@ -100,11 +100,16 @@ func (l *Limiter) open(ctx context.Context, other place) (err error) {
 	return nil
 }
 
+// closeWait is how long a broker that does not answer keeps a node from ending.
+const closeWait = 3 * time.Second
+
 // Close tries once more to write what could not be written. Tickets that are not settled
 // are left to other nodes, or to the next start.
 func (l *Limiter) Close(ctx context.Context) {
 	l.stop()
 	l.done.Wait()
+	ctx, cancel := context.WithTimeout(ctx, closeWait)
+	defer cancel()
 	if current, err := l.journal.follower.check(ctx); err == nil && current {
 		l.settleEnded(ctx)
 	}

@@ -24,6 +24,7 @@ var kindsOfFault = []kindOfFault{
 	{name: "is killed", do: killed, atNode: true, away: true, kills: true, breaks: true},
 	{name: "stands still", do: stopped, atNode: true, away: true},
 	{name: "is restarted", do: restarted, atNode: true, away: true},
+	{name: "has a full disk", do: diskFull, atNode: true, away: true},
 	{name: "is cut off its callers", do: under(linktest.Weather{Cut: true}), atNode: true, breaks: true, local: true},
 	{name: "is slow to reach", do: under(linktest.Weather{Up: linktest.Slow, Down: linktest.Slow}), atNode: true, local: true},
 	{name: "hears no caller", do: under(linktest.Weather{Up: linktest.Held}), atNode: true, local: true},
@@ -60,6 +61,15 @@ func stopped(x *fault) error {
 
 func restarted(x *fault) error {
 	return errors.Join(x.station.stop(), x.station.start())
+}
+
+// diskFull: a broker that could not write has to be started again.
+func diskFull(x *fault) error {
+	if err := x.station.disk.fill(); err != nil {
+		return err
+	}
+	x.wait()
+	return errors.Join(x.station.disk.empty(), restarted(x))
 }
 
 func under(w linktest.Weather) func(*fault) error {

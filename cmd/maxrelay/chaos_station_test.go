@@ -23,6 +23,7 @@ type station struct {
 	mood  string // file with orders for CLIs that start; "" for an API node
 	ready string // what its process says when it is
 	args  []string
+	disk  *disk            // of an API node, where its broker keeps its streams
 	links []*linktest.Link // from callers to an API node, or from a worker to the brokers
 
 	busy sync.Mutex // held by the one fault that strikes here
@@ -31,8 +32,9 @@ type station struct {
 }
 
 func (s *storm) newNode(i int) *station {
-	st := &station{site: s.cluster.nodes[i], name: fmt.Sprint("api", i), cli: s.cli, ready: servesHTTP, links: []*linktest.Link{linktest.New(s.t, "")},
+	st := &station{site: s.cluster.nodes[i], name: fmt.Sprint("api", i), cli: s.cli, ready: servesHTTP, disk: newDisk(s.t), links: []*linktest.Link{linktest.New(s.t, "")},
 		args: []string{"api", "--log-level", "info", "--set", "rate_limit.max_tokens_per_day=1000000000000"}}
+	st.disk.keep(st.site)
 	st.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q, %q, %q]}\nqueue: {timeout: 15s}", tenantKeys[0], tenantKeys[1], tenantKeys[2])
 	return st
 }
@@ -99,6 +101,8 @@ func (st *station) stop() error {
 	select {
 	case <-p.done:
 	case <-time.After(guard):
+		st.signal(syscall.SIGQUIT) // its log says then what it waits for
+		<-p.done
 		return fmt.Errorf("%s did not end after SIGTERM", st.name)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {

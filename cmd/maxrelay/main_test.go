@@ -19,6 +19,10 @@ const endsAtOnce = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	claudetest.Main()
+	if at := os.Getenv(asDisk); at != "" {
+		holdDisk(at)
+		return
+	}
 	if os.Getenv(asProgram) != "" {
 		os.Unsetenv(asProgram) // no variable of the configuration
 		tellGoroutines()

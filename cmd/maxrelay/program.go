@@ -376,7 +376,7 @@ func (p *program) apiConfig(cfg Config) (api.Config, error) {
 	return api.Config{Version: version, Keys: keys, Proxies: proxies, Admin: p.admin, AdminApart: cfg.Admin.Address != "",
 		Usage: p.usage, Noted: p.noted(), OwnPrompt: cliPrompt,
 		Host: cfg.Host, Origins: cfg.CORS.Origins, Models: cfg.Models, Upstreams: cfg.upstreams(),
-		Pending: p.pending, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
+		Pending: p.pending, Broker: p.broker.Warning, Metrics: p.sharedMetrics(), TurnTimeout: cfg.Worker.CLI.TurnTimeout}, nil
 }
 
 func (p *program) reloadAPI(cfg Config) (apply func(), err error) {

@@ -95,6 +95,18 @@ func (l *traffic) of(worker string, n int) func() bool {
 	}
 }
 
+// some is a condition for await: so many more answers.
+func (l *traffic) some(n int) func() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.answers
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.answers >= before+n
+	}
+}
+
 // await looks at every answer until all conditions were met.
 func (l *traffic) await(conditions ...func() bool) {
 	l.t.Helper()
