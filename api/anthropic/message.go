@@ -84,36 +84,12 @@ var places = map[chat.Role]place{
 	}},
 }
 
-// content reads the content of a message or of a result. A string is the same as one
-// block of text.
+// content reads the content of a message or of a result.
 func (r *reader) content(v field.Value, p place) ([]chat.Block, error) {
-	if v.Is('"') {
-		return []chat.Block{content.Text(field.Unquote(v.Raw))}, nil
-	}
-	if !v.Is('[') {
-		return nil, v.Wrong("a string or an array of content blocks")
-	}
-	var blocks []chat.Block
-	for _, e := range v.Elements() {
-		b, err := r.block(e, p)
-		if err != nil {
-			return nil, err
+	return r.Blocks(v, "block", func(v, kind field.Value, name string) (chat.Block, error) {
+		if read, ok := p.kinds[name]; ok {
+			return read(r, v)
 		}
-		blocks = append(blocks, b)
-	}
-	return blocks, nil
-}
-
-func (r *reader) block(v field.Value, p place) (chat.Block, error) {
-	if err := r.Piece(); err != nil {
-		return chat.Block{}, err
-	}
-	kind, name, err := v.Type("the kind of content block, like text")
-	if err != nil {
-		return chat.Block{}, err
-	}
-	if read, ok := p.kinds[name]; ok {
-		return read(r, v)
-	}
-	return chat.Block{}, chat.Invalid(kind.At, "%s cannot hold a block of this type here: blocks that tools of Anthropic's make are not supported, nor are files kept here", p.what)
+		return chat.Block{}, chat.Invalid(kind.At, "%s cannot hold a block of this type here: blocks that tools of Anthropic's make are not supported, nor are files kept here", p.what)
+	})
 }

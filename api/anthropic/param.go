@@ -3,59 +3,41 @@ package anthropic
 import (
 	"strings"
 
+	"maxrelay/api/content"
 	"maxrelay/api/field"
 	"maxrelay/api/schema"
 	"maxrelay/session/chat"
 )
 
-// param is a parameter and what it may be.
-type param struct {
-	name  string
-	check func(field.Value) error
-}
-
 // unapplied lists the parameters that have no effect here although a client may count on
 // one: the CLI decides on them, or they belong to servers of Anthropic's. A client learns
 // of each from a response header. A cache_control, wherever it stands, is left out without
 // a word: the breakpoints of the prompt cache are the CLI's.
-var unapplied = []param{
-	{"compaction", anObject},
-	{"context_management", anObject},
-	{"diagnostics", anObject},
-	{"fallbacks", anything},
-	{"inference_geo", aText},
-	{"speed", fast},
-}
-
-func (d *decoder) checkUnapplied() {
-	for _, p := range unapplied {
-		v, ok := d.Members[p.name]
-		if !ok || p.name == "speed" && string(v.Raw) == `"standard"` {
-			continue
-		}
-		d.Fail(p.check(v))
-		d.Ignore(p.name)
-	}
+var unapplied = field.Checks{
+	"compaction":         field.AnObject,
+	"context_management": field.AnObject,
+	"diagnostics":        field.AnObject,
+	"fallbacks":          anything,
+	"inference_geo":      aText,
+	"speed":              field.OneOf("standard", "fast"),
 }
 
 // refusals lists the parameters whose effect a client would miss: what cannot be done is
 // refused and never left out in silence.
-var refusals = []param{
-	{"container", never("is not supported: no code is run here")},
-	{"mcp_servers", noServers},
-	{"thread", never("is not supported: no conversations are kept here, so send the whole of each")},
+var refusals = field.Checks{
+	"container":   field.Never("is not supported: no code is run here"),
+	"mcp_servers": noServers,
+	"thread":      field.Never("is not supported: no conversations are kept here, so send the whole of each"),
 }
 
-func (d *decoder) refuse() {
-	for _, p := range refusals {
-		if v, ok := d.Members[p.name]; ok {
-			d.Fail(p.check(v))
+// others looks at the parameters that are not acted on.
+func (d *decoder) others() {
+	d.Check(refusals)
+	for _, name := range d.Check(unapplied) {
+		if name != "speed" || d.Text("speed") != "standard" { // which is what it gets
+			d.Ignore(name)
 		}
 	}
-}
-
-func never(words string) func(field.Value) error {
-	return func(v field.Value) error { return chat.Invalid(v.At, "%s", words) }
 }
 
 func noServers(v field.Value) error {
@@ -67,20 +49,8 @@ func noServers(v field.Value) error {
 
 func anything(field.Value) error { return nil }
 
-func anObject(v field.Value) error {
-	if !v.Is('{') {
-		return v.Wrong("an object")
-	}
-	return nil
-}
-
 func aText(v field.Value) error {
 	_, err := v.Text()
-	return err
-}
-
-func fast(v field.Value) error {
-	_, err := v.Among("standard", "fast")
 	return err
 }
 
@@ -128,11 +98,5 @@ func (d *decoder) system() string {
 	var r reader
 	blocks, err := r.content(v, inSystem)
 	d.Fail(err)
-	var texts []string
-	for _, b := range blocks {
-		if !chat.Blank(b.Text) {
-			texts = append(texts, b.Text)
-		}
-	}
-	return strings.Join(texts, "\n\n")
+	return strings.Join(content.Texts(blocks), "\n\n")
 }

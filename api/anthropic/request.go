@@ -41,10 +41,9 @@ func Decode(body []byte) (*Request, error) {
 		return nil, err
 	}
 	d := decoder{root}
-	d.refuse()
-	d.checkUnapplied()
-	r := &Request{Model: d.model(), Stream: d.Flag("stream"), User: d.user()}
-	offer := d.tools()
+	d.others()
+	r := &Request{Model: d.Required("model", "the id of one of the models of GET /v1/models"), Stream: d.Flag("stream"), User: d.user()}
+	offer := tool.Read(&d.Object, maxTools, d.tool)
 	r.Tools, r.ToolChoice = d.toolChoice(offer)
 	r.wrapped = offer.Wrapped
 	d.output(&r.Params)
@@ -65,16 +64,10 @@ func Decode(body []byte) (*Request, error) {
 }
 
 // acted has the name of every member that is read.
-var acted = func() []string {
-	names := []string{
-		"max_tokens", "messages", "metadata", "model", "output_config", "output_format", "stop_sequences", "stream", "system",
-		"temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
-	}
-	for _, p := range slices.Concat(unapplied, refusals) {
-		names = append(names, p.name)
-	}
-	return names
-}()
+var acted = append(field.Names(unapplied, refusals),
+	"max_tokens", "messages", "metadata", "model", "output_config", "output_format", "stop_sequences", "stream", "system",
+	"temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
+)
 
 // decoder reads the members of the request.
 type decoder struct {
@@ -90,14 +83,6 @@ func (d *decoder) object(name string, members ...string) field.Object {
 	m, err := v.Members(members...)
 	d.Fail(err)
 	return field.Object{Members: m}
-}
-
-func (d *decoder) model() string {
-	model := d.Text("model")
-	if strings.TrimSpace(model) == "" {
-		d.Fail(chat.Invalid("model", "is required: the id of one of the models of GET /v1/models"))
-	}
-	return model
 }
 
 func (d *decoder) user() string {

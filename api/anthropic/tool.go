@@ -9,16 +9,6 @@ import (
 // maxTools is far above what a model can choose among; tool.MaxBytes bounds them too.
 const maxTools = 1000
 
-func (d *decoder) tools() tool.Offer {
-	var o tool.Offer
-	v, ok := d.Members["tools"]
-	if !ok {
-		return o
-	}
-	d.Fail(o.Read(v, maxTools, func(v field.Value) error { return d.tool(&o, v) }))
-	return o
-}
-
 // tool reads one tool. What a client says beside its name, description and schema does not
 // reach the model: a tool whose loading is deferred is offered from the beginning.
 func (d *decoder) tool(o *tool.Offer, v field.Value) error {
@@ -98,22 +88,9 @@ func chooseTool(v field.Value, o tool.Offer) (chat.ToolChoice, error) {
 	case chat.ChoiceAuto:
 		choice.Mode = ""
 	case chat.ChoiceTool:
-		t, err := named(v, o)
+		t, err := o.Named(v, "the name of the tool to call")
 		m.Fail(err)
 		choice.Name = t.Name
 	}
 	return choice, m.Err
-}
-
-// named returns the tool that a choice names.
-func named(v field.Value, o tool.Offer) (chat.Tool, error) {
-	name, err := tool.Name(v, "the name of the tool to call")
-	if err != nil {
-		return chat.Tool{}, err
-	}
-	t, ok := o.Find(name)
-	if !ok {
-		return chat.Tool{}, chat.Invalid(v.Member("name"), "must be the name of one of the tools")
-	}
-	return t, nil
 }

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"maxrelay/api/field"
 	"maxrelay/session/chat"
 	"maxrelay/session/picture"
 )
@@ -41,6 +42,43 @@ func (r *Reader) count(at string, h picture.Header) error {
 		return chat.Invalid(at, "is a picture too many: all pictures of a request can have up to %d megapixels", maxPixels/1_000_000)
 	}
 	return nil
+}
+
+// Blocks reads content: a string, which is the same as one block of text, or an array of
+// blocks, each read by one that is told its type. Noun is what the API calls a block.
+func (r *Reader) Blocks(v field.Value, noun string, one func(v, kind field.Value, name string) (chat.Block, error)) ([]chat.Block, error) {
+	if v.Is('"') {
+		return []chat.Block{Text(field.Unquote(v.Raw))}, nil
+	}
+	if !v.Is('[') {
+		return nil, v.Wrong("a string or an array of content " + noun + "s")
+	}
+	var blocks []chat.Block
+	for _, e := range v.Elements() {
+		if err := r.Piece(); err != nil {
+			return nil, err
+		}
+		kind, name, err := e.Type("the kind of content " + noun + ", like text")
+		if err != nil {
+			return nil, err
+		}
+		b, err := one(e, kind, name)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks, nil
+}
+
+// Texts returns those of all blocks that are not blank.
+func Texts(blocks []chat.Block) (texts []string) {
+	for _, b := range blocks {
+		if !chat.Blank(b.Text) {
+			texts = append(texts, b.Text)
+		}
+	}
+	return texts
 }
 
 // Text makes a block of text.

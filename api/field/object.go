@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"strings"
 
 	"maxrelay/session/chat"
 )
@@ -169,6 +170,15 @@ func (o *Object) Text(name string) string {
 	s, err := v.Text()
 	o.Fail(err)
 	return s
+}
+
+// Required returns a string member that must be there and not blank.
+func (o *Object) Required(name, what string) string {
+	text := o.Text(name)
+	if strings.TrimSpace(text) == "" {
+		o.Fail(chat.Invalid(name, "is required: %s", what))
+	}
+	return text
 }
 
 // Words returns the strings in a list, none of which may be empty or longer than most

@@ -5,54 +5,35 @@ import (
 	"maxrelay/session/chat"
 )
 
-// param is a parameter and what it may be.
-type param struct {
-	name  string
-	check func(field.Value) error
-}
-
 // unapplied lists the parameters that are checked but not applied, since the models
 // have no such knob. A client learns of each from a response header.
-var unapplied = []param{
-	{"frequency_penalty", between(-2, 2)},
-	{"logit_bias", object},
-	{"prediction", object},
-	{"presence_penalty", between(-2, 2)},
-	{"seed", whole},
-	{"verbosity", oneOf("low", "medium", "high")},
-	{"web_search_options", object},
-}
-
-func (d *decoder) checkUnapplied() {
-	for _, p := range unapplied {
-		if v, ok := d.Members[p.name]; ok {
-			d.Fail(p.check(v))
-			d.Ignore(p.name)
-		}
-	}
+var unapplied = field.Checks{
+	"frequency_penalty":  between(-2, 2),
+	"logit_bias":         field.AnObject,
+	"prediction":         field.AnObject,
+	"presence_penalty":   between(-2, 2),
+	"seed":               whole,
+	"verbosity":          field.OneOf("low", "medium", "high"),
+	"web_search_options": field.AnObject,
 }
 
 // refusals lists the parameters whose effect a client would miss: what cannot be done
 // is refused and never left out in silence.
-var refusals = []param{
-	{"audio", never("audio answers are not supported: the models write text")},
-	{"function_call", never("is gone from the API: use tools and tool_choice")},
-	{"functions", never("is gone from the API: use tools")},
-	{"logprobs", logprobs},
-	{"modalities", modalities},
-	{"top_logprobs", func(field.Value) error { return noLogprobs() }},
+var refusals = field.Checks{
+	"audio":         field.Never("audio answers are not supported: the models write text"),
+	"function_call": field.Never("is gone from the API: use tools and tool_choice"),
+	"functions":     field.Never("is gone from the API: use tools"),
+	"logprobs":      logprobs,
+	"modalities":    modalities,
+	"top_logprobs":  func(field.Value) error { return noLogprobs() },
 }
 
-func (d *decoder) refuse() {
-	for _, p := range refusals {
-		if v, ok := d.Members[p.name]; ok {
-			d.Fail(p.check(v))
-		}
+// others looks at the parameters that are not acted on.
+func (d *decoder) others() {
+	d.Check(refusals)
+	for _, name := range d.Check(unapplied) {
+		d.Ignore(name)
 	}
-}
-
-func never(words string) func(field.Value) error {
-	return func(v field.Value) error { return chat.Invalid(v.At, "%s", words) }
 }
 
 func between(low, high float64) func(field.Value) error {
@@ -65,20 +46,6 @@ func between(low, high float64) func(field.Value) error {
 func whole(v field.Value) error {
 	_, err := v.Whole()
 	return err
-}
-
-func object(v field.Value) error {
-	if !v.Is('{') {
-		return v.Wrong("an object")
-	}
-	return nil
-}
-
-func oneOf(names ...string) func(field.Value) error {
-	return func(v field.Value) error {
-		_, err := v.Among(names...)
-		return err
-	}
 }
 
 func logprobs(v field.Value) error {
@@ -98,7 +65,7 @@ func modalities(v field.Value) error {
 		return v.Wrong("an array of strings")
 	}
 	for _, m := range v.Elements() {
-		if err := oneOf("text")(m); err != nil {
+		if err := field.OneOf("text")(m); err != nil {
 			return err
 		}
 	}

@@ -40,47 +40,25 @@ func kinds(names ...string) map[string]func(*reader, field.Value) (chat.Block, e
 	return some
 }
 
-// content reads a message's content. A string is the same as one text part.
+// content reads a message's content.
 func (r *reader) content(v field.Value, p place) ([]chat.Block, error) {
-	switch {
-	case v.Is('"'):
-		return []chat.Block{content.Text(field.Unquote(v.Raw))}, nil
-	case v.Is('['):
-		return r.parts(v, p)
-	}
-	return nil, v.Wrong("a string or an array of content parts")
-}
-
-func (r *reader) parts(v field.Value, p place) ([]chat.Block, error) {
-	var blocks []chat.Block
-	for _, part := range v.Elements() {
-		b, err := r.part(part, p)
-		if err != nil {
-			return nil, err
+	return r.Blocks(v, "part", func(v, kind field.Value, name string) (chat.Block, error) {
+		if read, ok := p.kinds[name]; ok {
+			return read(r, v)
 		}
-		blocks = append(blocks, b)
-	}
-	return blocks, nil
+		return chat.Block{}, misplaced(kind, name, p)
+	})
 }
 
-func (r *reader) part(v field.Value, p place) (chat.Block, error) {
-	if err := r.Piece(); err != nil {
-		return chat.Block{}, err
-	}
-	kind, name, err := v.Type("the kind of content part, like text")
-	if err != nil {
-		return chat.Block{}, err
-	}
-	if read, ok := p.kinds[name]; ok {
-		return read(r, v)
-	}
+// misplaced says why a part cannot stand where it does.
+func misplaced(kind field.Value, name string, p place) error {
 	switch name {
 	case "input_audio":
-		return chat.Block{}, chat.Invalid(kind.At, "audio is not supported: the models read text, pictures and documents")
+		return chat.Invalid(kind.At, "audio is not supported: the models read text, pictures and documents")
 	case "refusal", "image_url", "image", "document", "file":
-		return chat.Block{}, chat.Invalid(kind.At, "%s cannot hold a part of the type %s", p.what, name)
+		return chat.Invalid(kind.At, "%s cannot hold a part of the type %s", p.what, name)
 	}
-	return chat.Block{}, chat.Invalid(kind.At, "unknown kind of content part: it must be text, image_url, image, document or file")
+	return chat.Invalid(kind.At, "unknown kind of content part: it must be text, image_url, image, document or file")
 }
 
 func (r *reader) textPart(v field.Value) (chat.Block, error) {

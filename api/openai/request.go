@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"maxrelay/api/content"
 	"maxrelay/api/field"
 	"maxrelay/api/tool"
 	"maxrelay/session/chat"
@@ -43,15 +44,14 @@ func Decode(body []byte) (*Request, error) {
 	}
 	d := decoder{root}
 	r := &Request{
-		Model:        d.model(),
+		Model:        d.Required("model", "the id of one of the models of GET /v1/models"),
 		Stream:       d.Flag("stream"),
 		IncludeUsage: d.includeUsage(),
 		User:         d.user(),
 		N:            d.answers(),
 	}
-	d.refuse()
-	d.checkUnapplied()
-	tools := d.tools()
+	d.others()
+	tools := tool.Read(&d.Object, maxTools, d.tool)
 	r.Tools, r.ToolChoice = d.toolChoice(tools)
 	r.Format, r.Params.Schema = d.format()
 	d.sampling(&r.Params, r.ToolChoice)
@@ -68,28 +68,14 @@ func Decode(body []byte) (*Request, error) {
 }
 
 // acted has the name of every member that is read.
-var acted = func() []string {
-	names := []string{
-		"max_completion_tokens", "max_tokens", "messages", "model", "n", "parallel_tool_calls", "reasoning_effort", "response_format",
-		"safety_identifier", "stop", "stream", "stream_options", "temperature", "tool_choice", "tools", "top_p", "user",
-	}
-	for _, p := range slices.Concat(unapplied, refusals) {
-		names = append(names, p.name)
-	}
-	return names
-}()
+var acted = append(field.Names(unapplied, refusals),
+	"max_completion_tokens", "max_tokens", "messages", "model", "n", "parallel_tool_calls", "reasoning_effort", "response_format",
+	"safety_identifier", "stop", "stream", "stream_options", "temperature", "tool_choice", "tools", "top_p", "user",
+)
 
 // decoder reads the members of the request.
 type decoder struct {
 	field.Object
-}
-
-func (d *decoder) model() string {
-	model := d.Text("model")
-	if strings.TrimSpace(model) == "" {
-		d.Fail(chat.Invalid("model", "is required: the id of one of the models of GET /v1/models"))
-	}
-	return model
 }
 
 func (d *decoder) user() string {
@@ -142,7 +128,7 @@ func (d *decoder) messages() (string, []chat.Message) {
 			return "", nil
 		}
 		if begun = begun || m.Role != chat.RoleSystem; !begun {
-			system = append(system, texts(m)...)
+			system = append(system, content.Texts(m.Content)...)
 			m.Content = nil
 		}
 		messages = append(messages, m)
@@ -151,14 +137,4 @@ func (d *decoder) messages() (string, []chat.Message) {
 		d.Fail(chat.Invalid("messages", "must hold at least one message of the role user"))
 	}
 	return strings.Join(system, "\n\n"), messages
-}
-
-func texts(m chat.Message) []string {
-	var all []string
-	for _, b := range m.Content {
-		if !chat.Blank(b.Text) {
-			all = append(all, b.Text)
-		}
-	}
-	return all
 }

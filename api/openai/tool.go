@@ -9,16 +9,6 @@ import (
 // maxTools is OpenAI's bound on the number of tools.
 const maxTools = 128
 
-func (d *decoder) tools() tool.Offer {
-	var o tool.Offer
-	v, ok := d.Members["tools"]
-	if !ok {
-		return o
-	}
-	d.Fail(o.Read(v, maxTools, func(v field.Value) error { return d.tool(&o, v) }))
-	return o
-}
-
 func (d *decoder) tool(o *tool.Offer, v field.Value) error {
 	function, err := functionOf(v)
 	if err != nil {

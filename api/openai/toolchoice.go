@@ -90,15 +90,7 @@ func chooseFunction(v field.Value, o tool.Offer) (chat.Tool, error) {
 	if err != nil {
 		return chat.Tool{}, err
 	}
-	name, err := tool.Name(function, aName)
-	if err != nil {
-		return chat.Tool{}, err
-	}
-	found, ok := o.Find(name)
-	if !ok {
-		return chat.Tool{}, chat.Invalid(function.At+".name", "must be the name of one of the tools")
-	}
-	return found, nil
+	return o.Named(function, aName)
 }
 
 // chooseAllowed narrows the offer: the Messages API has no list of allowed tools, but a

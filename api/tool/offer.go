@@ -35,8 +35,15 @@ func (o Offer) Find(name string) (chat.Tool, bool) {
 	return chat.Tool{}, false
 }
 
-// Read takes an array of up to most tools, each read by one.
-func (o *Offer) Read(v field.Value, most int, one func(field.Value) error) error {
+// Read reads the member tools of a request, an array of up to most, each read by one.
+func Read(request *field.Object, most int, one func(*Offer, field.Value) error) (o Offer) {
+	if v, ok := request.Members["tools"]; ok {
+		request.Fail(o.read(v, most, one))
+	}
+	return o
+}
+
+func (o *Offer) read(v field.Value, most int, one func(*Offer, field.Value) error) error {
 	if !v.Is('[') {
 		return v.Wrong("an array of tools")
 	}
@@ -47,7 +54,7 @@ func (o *Offer) Read(v field.Value, most int, one func(field.Value) error) error
 		if i == most {
 			return chat.Invalid(v.At, "must hold at most %d tools", most)
 		}
-		if err := one(e); err != nil {
+		if err := one(o, e); err != nil {
 			return err
 		}
 	}
@@ -73,6 +80,19 @@ func (o *Offer) Add(at, name, description string, arguments field.Value) error {
 	}
 	o.Tools = append(o.Tools, t)
 	return nil
+}
+
+// Named returns the tool that is called so in the member of that name.
+func (o Offer) Named(v field.Value, what string) (chat.Tool, error) {
+	name, err := Name(v, what)
+	if err != nil {
+		return chat.Tool{}, err
+	}
+	t, ok := o.Find(name)
+	if !ok {
+		return chat.Tool{}, chat.Invalid(v.Member("name"), "must be the name of one of the tools")
+	}
+	return t, nil
 }
 
 // Name returns a tool's name as the client has it, from the member of that name. It may
