@@ -22,6 +22,8 @@ type ClusterConfig struct {
 	Listen string   // where the other nodes connect
 	Routes []string // host:port where the nodes connect to each other; this one may be among them
 	Secret string   // the same on all nodes, from which they know each other
+
+	Advertise string // host:port under which the others hear of this node; "" is Listen
 }
 
 // minNodes is the least a cluster works with: one node alone elects no leader, and of two both are needed.
@@ -55,7 +57,7 @@ func (c ClusterConfig) joinCluster(opts *server.Options) error {
 		return fmt.Errorf("cluster listener: %w", err)
 	}
 	opts.Cluster = server.ClusterOpts{
-		Name: c.Name, Host: host, Port: port,
+		Name: c.Name, Host: host, Port: port, Advertise: c.Advertise,
 		TLSConfig: authority.Between(node), TLSTimeout: routeTLSWait.Seconds(), PingInterval: routePing, MaxPingsOut: 2,
 	}
 	for _, route := range c.Routes {

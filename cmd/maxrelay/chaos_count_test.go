@@ -12,17 +12,16 @@ import (
 // them have one at most.
 func (s *storm) mustHaveCounted() {
 	s.t.Helper()
-	events, seen, orphans := usageEvents(s.t, s.cluster.nodes[0].dial()), s.seenByNodes(), 0
+	seen, orphans := s.seenByNodes(), 0
+	events := s.events(seen)
 	for _, e := range s.endings {
 		e.mustAgree(s, events, seen)
 		if s.diedUnder(e) {
 			orphans++
 		}
 	}
-	for id, line := range seen {
-		if _, ok := events[id]; !ok && !line.unadmitted() {
-			s.t.Errorf("request %+v has no event", line)
-		}
+	for _, line := range missing(events, seen) {
+		s.t.Errorf("request %+v has no event", line)
 	}
 	for id, e := range events {
 		if _, ok := seen[id]; !ok {
@@ -32,6 +31,30 @@ func (s *storm) mustHaveCounted() {
 		}
 	}
 	s.mustHaveSettled(events)
+}
+
+// events waits for those that a node sends again because the broker did not take them.
+func (s *storm) events(seen map[string]access) map[string]stats.Event {
+	broker := s.cluster.nodes[0].dial()
+	events := usageEvents(s.t, broker)
+	comesTrue(guard, func() bool {
+		if len(missing(events, seen)) == 0 {
+			return true
+		}
+		events = usageEvents(s.t, broker)
+		return false
+	})
+	return events
+}
+
+// missing are the requests that were admitted and have no event.
+func missing(events map[string]stats.Event, seen map[string]access) (lines []access) {
+	for id, line := range seen {
+		if _, ok := events[id]; !ok && !line.unadmitted() {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // unadmitted reports whether the request may have been refused before it was admitted,

@@ -25,6 +25,9 @@ var kindsOfFault = []kindOfFault{
 	{name: "stands still", do: stopped, atNode: true, away: true},
 	{name: "is restarted", do: restarted, atNode: true, away: true},
 	{name: "has a full disk", do: diskFull, atNode: true, away: true},
+	{name: "is cut off the other nodes", do: onRoute(linktest.Weather{Cut: true}), atNode: true, away: true},
+	{name: "has a slow route", do: onRoute(linktest.Weather{Up: linktest.Slow, Down: linktest.Slow}), atNode: true, away: true},
+	{name: "has a silent route", do: onRoute(linktest.Weather{Up: linktest.Held, Down: linktest.Held}), atNode: true, away: true},
 	{name: "is cut off its callers", do: under(linktest.Weather{Cut: true}), atNode: true, breaks: true, local: true},
 	{name: "is slow to reach", do: under(linktest.Weather{Up: linktest.Slow, Down: linktest.Slow}), atNode: true, local: true},
 	{name: "hears no caller", do: under(linktest.Weather{Up: linktest.Held}), atNode: true, local: true},
@@ -77,6 +80,15 @@ func under(w linktest.Weather) func(*fault) error {
 		x.station.turn(w)
 		x.wait()
 		x.station.turn(linktest.Weather{})
+		return nil
+	}
+}
+
+func onRoute(w linktest.Weather) func(*fault) error {
+	return func(x *fault) error {
+		x.station.route.Turn(w)
+		x.wait()
+		x.station.route.Turn(linktest.Weather{})
 		return nil
 	}
 }

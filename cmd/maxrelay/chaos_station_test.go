@@ -24,6 +24,7 @@ type station struct {
 	ready string // what its process says when it is
 	args  []string
 	disk  *disk            // of an API node, where its broker keeps its streams
+	route *linktest.Link   // from other API nodes to this one
 	links []*linktest.Link // from callers to an API node, or from a worker to the brokers
 
 	busy sync.Mutex // held by the one fault that strikes here
@@ -32,7 +33,7 @@ type station struct {
 }
 
 func (s *storm) newNode(i int) *station {
-	st := &station{site: s.cluster.nodes[i], name: fmt.Sprint("api", i), cli: s.cli, ready: servesHTTP, disk: newDisk(s.t), links: []*linktest.Link{linktest.New(s.t, "")},
+	st := &station{site: s.cluster.nodes[i], name: fmt.Sprint("api", i), cli: s.cli, ready: servesHTTP, disk: newDisk(s.t), route: s.routes[i], links: []*linktest.Link{linktest.New(s.t, "")},
 		args: []string{"api", "--log-level", "info", "--set", "rate_limit.max_tokens_per_day=1000000000000"}}
 	st.disk.keep(st.site)
 	st.extra = fmt.Sprintf("auth: {enabled: true, api_keys: [%q, %q, %q]}\nqueue: {timeout: 15s}", tenantKeys[0], tenantKeys[1], tenantKeys[2])

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"maxrelay/queue/linktest"
 )
 
 const (
@@ -25,6 +27,7 @@ type storm struct {
 	cli     string
 	nodes   []*station
 	workers []*station
+	routes  []*linktest.Link // to each node
 
 	begun  time.Time
 	lasted time.Duration
@@ -39,6 +42,7 @@ type storm struct {
 func openStorm(t *testing.T, seed uint64) *storm {
 	s := &storm{cluster: newCluster(t), seed: seed, cli: buildCLI(t)}
 	t.Cleanup(s.keepLogs)
+	s.leadThroughLinks()
 	for i := range s.cluster.nodes {
 		s.nodes = append(s.nodes, s.newNode(i))
 	}
@@ -49,6 +53,17 @@ func openStorm(t *testing.T, seed uint64) *storm {
 	s.startAll(s.workers)
 	s.begun = time.Now()
 	return s
+}
+
+// leadThroughLinks puts links between the nodes. Which one of two nodes connected to the
+// other is theirs to decide.
+func (s *storm) leadThroughLinks() {
+	var to []string
+	for _, address := range s.cluster.routes {
+		link := linktest.New(s.t, address)
+		s.routes, to = append(s.routes, link), append(to, link.Addr())
+	}
+	s.lead(to)
 }
 
 // startAll starts processes together, since the nodes of a new cluster wait for one another.

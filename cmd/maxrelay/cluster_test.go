@@ -18,22 +18,29 @@ import (
 
 // cluster is three installations whose brokers are one.
 type cluster struct {
-	t     testing.TB
-	base  *site // whose folder the others' are in
-	nodes []*site
+	t      testing.TB
+	base   *site // whose folder the others' are in
+	nodes  []*site
+	routes []string // where they listen for each other
 }
 
 func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	base := newSite(t)
-	routes := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
-	c := &cluster{t: t, base: base}
-	for i, route := range routes {
-		s := c.newSite(fmt.Sprint("node", i))
-		s.nodes = fmt.Sprintf("cluster: {listen: %q, routes: [%s], secret: %q}", route, strings.Join(routes, ", "), "a secret of the test's own, not too short")
-		c.nodes = append(c.nodes, s)
+	c := &cluster{t: t, base: base, routes: []string{freeAddress(t), freeAddress(t), freeAddress(t)}}
+	for i := range c.routes {
+		c.nodes = append(c.nodes, c.newSite(fmt.Sprint("node", i)))
 	}
+	c.lead(c.routes)
 	return c
+}
+
+// lead has the nodes reach each other there.
+func (c *cluster) lead(to []string) {
+	for i, s := range c.nodes {
+		s.nodes = fmt.Sprintf("cluster: {listen: %q, advertise: %q, routes: [%s], secret: %q}",
+			c.routes[i], to[i], strings.Join(to, ", "), "a secret of the test's own, not too short")
+	}
 }
 
 // newSite is a machine of the cluster. All have one token, so that workers may go from

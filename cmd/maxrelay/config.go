@@ -153,11 +153,12 @@ type NATSConfig struct {
 
 // ClusterConfig joins the embedded brokers of several API nodes, if it has routes.
 type ClusterConfig struct {
-	Name     string   `koanf:"name"`
-	Listen   string   `koanf:"listen"`
-	Routes   []string `koanf:"routes"` // host:port of the nodes
-	Secret   string   `koanf:"secret" secret:"all"`
-	Replicas int      `koanf:"replicas" max:"5"` // LoadConfig fills in 3 for a cluster of embedded brokers, else 1
+	Name      string   `koanf:"name"`
+	Listen    string   `koanf:"listen"`
+	Advertise string   `koanf:"advertise"` // host:port, "" for where it listens
+	Routes    []string `koanf:"routes"`    // host:port of the nodes
+	Secret    string   `koanf:"secret" secret:"all"`
+	Replicas  int      `koanf:"replicas" max:"5"` // LoadConfig fills in 3 for a cluster of embedded brokers, else 1
 }
 
 func (c ClusterConfig) on() bool { return len(c.Routes) > 0 }

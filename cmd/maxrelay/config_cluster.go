@@ -36,6 +36,9 @@ func (n NATSConfig) checkCluster(from origins) (errs []error) {
 		fail("name", errors.New("is not a cluster's name: letters, digits, - and _ only"))
 	}
 	fail("listen", checkListen(c.Listen))
+	if c.Advertise != "" {
+		fail("advertise", checkRoute(c.Advertise))
+	}
 	if len(c.Secret) < trust.MinSecret {
 		fail("secret", fmt.Errorf("has fewer than %d characters; `openssl rand -hex 32` makes a good one, the same for all nodes", trust.MinSecret))
 	}

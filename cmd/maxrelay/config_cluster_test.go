@@ -18,6 +18,7 @@ func TestAClusterIsCheckedBeforeItStarts(t *testing.T) {
 		"an even number":         {"cluster: {replicas: 2}", "nats.cluster.replicas: is not an odd number"},
 		"more than nodes":        {"cluster: {routes: [a:1, b:1], replicas: 5, secret: " + secret + "}", "nats.cluster.replicas: is more than there are nodes"},
 		"no port to listen at":   {"cluster: {routes: [a:1, b:1], listen: a, secret: " + secret + "}", "nats.cluster.listen: "},
+		"told to nobody":         {"cluster: {routes: [a:1, b:1], advertise: a, secret: " + secret + "}", `nats.cluster.advertise: "a" is not an address like`},
 		"a name of two words":    {"cluster: {routes: [a:1, b:1], name: a b, secret: " + secret + "}", "nats.cluster.name: "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -224,7 +224,7 @@ func (p *program) openBroker(ctx context.Context) (err error) {
 	}
 	cfg := queue.BrokerConfig{URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, StoreDir: n.Store, TokenFile: n.TokenFile, Replicas: n.Cluster.Replicas}
 	if c := n.Cluster; c.on() {
-		cfg.Cluster = queue.ClusterConfig{Name: c.Name, Listen: c.Listen, Routes: c.Routes, Secret: c.Secret}
+		cfg.Cluster = queue.ClusterConfig{Name: c.Name, Listen: c.Listen, Advertise: c.Advertise, Routes: c.Routes, Secret: c.Secret}
 	}
 	p.broker, err = queue.OpenBroker(ctx, cfg, p.log)
 	if err != nil {
