@@ -181,6 +181,16 @@ func TestAccountsAreAskedOnceEach(t *testing.T) {
 	}
 }
 
+// awaitAsking waits until so many workers of the pool std have a pull at the broker.
+func awaitAsking(t testing.TB, o *Owner, n int) {
+	t.Helper()
+	asking := func() bool {
+		c, err := o.js.Consumer(testContext(t), jobsStream, poolConsumer("std"))
+		return err == nil && c.CachedInfo().NumWaiting == n
+	}
+	eventually(t, fmt.Sprint(n, " workers to ask for a job"), asking)
+}
+
 func TestTheWorkerWithTheMostLeftIsPreferred(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
@@ -194,6 +204,9 @@ func TestTheWorkerWithTheMostLeftIsPreferred(t *testing.T) {
 	awaitRoster(t, o, func(all []WorkerInfo) bool { return len(all) == 2 && all[0].Use+all[1].Use == 0.8 })
 	count := map[string]int{}
 	for range 12 {
+		// The broker chooses among those that ask. One that has just been given a task, or could not ask since the
+		// consumer was not there yet, asks a moment later.
+		awaitAsking(t, o, 2)
 		submit(t, o, job(""))
 		count[receive(t, "a task", g.started).w.cfg.Name]++
 	}
