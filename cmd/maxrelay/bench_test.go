@@ -144,25 +144,35 @@ func cpuTime(pids []int) (sum time.Duration) {
 	return sum
 }
 
-// firstToken asks the next question of the conversation through maxrelay and returns
+// firstToken asks the next question of the warm conversation through maxrelay and returns
 // the time to the first text. The whole answer is read.
 func (c *talk) firstToken(text string) time.Duration {
+	c.t.Helper()
+	a, first := c.stream(text)
+	if len(c.req.Messages) > 2 && a.session() != "warm" {
+		c.t.Fatalf("%q: session %s", text, a.session())
+	}
+	return first
+}
+
+// stream asks the next question, reads the whole answer, and tells how long its first text
+// took.
+func (c *talk) stream(text string) (a answer, first time.Duration) {
 	c.t.Helper()
 	c.req.Messages = append(c.req.Messages, message{"user", text})
 	req := c.req
 	req.Stream = true
-	var first time.Duration
 	begun := time.Now()
 	a, err := send(c.t.Context(), c.url, req, func(string) {
 		if first == 0 {
 			first = time.Since(begun)
 		}
 	})
-	if err != nil || !a.done || len(c.req.Messages) > 1 && a.session() != "warm" {
-		c.t.Fatalf("%q: session %s, error %q, %v", text, a.session(), a.errCode, err)
+	if err != nil || !a.done || a.errCode != "" {
+		c.t.Fatalf("%q: done %t, error %q, %v", text, a.done, a.errCode, err)
 	}
 	c.req.Messages = append(c.req.Messages, message{"assistant", a.text})
-	return first
+	return a, first
 }
 
 // heldCLI is a CLI process driven by hand: the least that any relay can cost.
