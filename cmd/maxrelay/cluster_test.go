@@ -81,29 +81,35 @@ func (c *cluster) mustKnow(worker string) {
 // leadAll makes a node the leader of every stream: the worst one to lose.
 func (c *cluster) leadAll(node int) {
 	c.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(c.nodes[node].dir, "data", "nats", "mode"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var mode struct{ Server string }
-	if err := json.Unmarshal(raw, &mode); err != nil {
-		c.t.Fatal(err)
-	}
-	js := c.nodes[node].js()
-	order := fmt.Sprintf(`{"placement": {"preferred": %q}}`, mode.Server)
+	js, server := c.nodes[node].js(), c.nodes[node].server()
+	order := fmt.Sprintf(`{"placement": {"preferred": %q}}`, server)
 	for name := range js.StreamNames(c.t.Context()).Name() {
 		eventually(c.t, "the node to lead "+name, func() bool {
 			stream, err := js.Stream(c.t.Context(), name)
 			if err != nil {
 				return false
 			}
-			if stream.CachedInfo().Cluster.Leader == mode.Server {
+			if stream.CachedInfo().Cluster.Leader == server {
 				return true
 			}
 			_, _ = js.Conn().Request("$JS.API.STREAM.LEADER.STEPDOWN."+name, []byte(order), time.Second) // tried again
 			return false
 		})
 	}
+}
+
+// server is the name of the site's broker.
+func (s *site) server() string {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(s.dir, "data", "nats", "mode"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var mode struct{ Server string }
+	if err := json.Unmarshal(raw, &mode); err != nil {
+		s.t.Fatal(err)
+	}
+	return mode.Server
 }
 
 // messages counts what a stream keeps.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func scrape(t *testing.T, url string) (status int, text string) {
+func scrape(t testing.TB, url string) (status int, text string) {
 	t.Helper()
 	resp, err := http.Get(url + "/metrics")
 	if err != nil {
