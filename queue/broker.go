@@ -149,6 +149,12 @@ func (b *Broker) embed(ctx context.Context) error {
 	return b.watchDisconnects()
 }
 
+// Bounds of what clients may open. A worker has some ten subscriptions and one for each of its pools.
+const (
+	maxConns = 4096
+	maxSubs  = 1024 // of one connection
+)
+
 func (b *Broker) clustered() bool { return b.cfg.Cluster.Name != "" }
 
 // options is how the embedded server is run.
@@ -178,11 +184,13 @@ func (b *Broker) options() (*server.Options, error) {
 		JetStreamMaxStore:     b.cfg.MaxStore,
 		SyncAlways:            true,
 		DisableShortFirstPing: true,
+		MaxConn:               maxConns,
+		MaxSubs:               maxSubs,
 	}
 	if err := opts.ProcessConfigString(accounts); err != nil {
 		return nil, fmt.Errorf("configuring the broker's accounts: %w", err)
 	}
-	opts.ClientAdvertise = b.cfg.Advertise
+	opts.ClientAdvertise, opts.AuthTimeout = b.cfg.Advertise, authWait.Seconds()
 	if err := b.secure(opts, open); err != nil {
 		return nil, err
 	}

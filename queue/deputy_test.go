@@ -88,7 +88,7 @@ func TestAnInvitedWorkerIsAnsweredItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := invite(t, r, "me", "std")
-	nc, err := nats.Connect(tlsURLs(i.URLs), nats.UserInfo(joinPrefix+i.Name, i.Secret), nats.Secure(i.Anchor.Client()), nats.CustomInboxPrefix(inboxPrefix(joinName("me"))))
+	nc, err := nats.Connect(tlsURLs(i.URLs), nats.UserInfo(joinPrefix+i.Name, i.Secret), nats.Secure(i.Anchor.Client()), nats.CustomInboxPrefix(invitedInbox("me")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,4 +119,48 @@ func TestAWorkerIsKnownByThePoolsItWasGiven(t *testing.T) {
 	w.pools = []string{"rich"}
 	w.beat(presence{Slots: 4, Hello: true})
 	eventually(t, "it serves nothing", func() bool { return len(o.Workers()[0].Pools) == 0 })
+}
+
+// A message's headers can ask the server to publish what becomes of it, wherever they say.
+func TestNoTraceGoesWhereAWorkerSays(t *testing.T) {
+	t.Parallel()
+	b, r := startOpenBroker(t)
+	o := startOwner(t, b, OwnerConfig{Given: r.Given})
+	stream, err := o.js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "VICTIM", Subjects: []string{"victim"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := NewWorkerID("me")
+	nc := dialMember(t, join(t, r, "me", "std"), id)
+	eventually(t, "it is connected", nc.IsConnected)
+	for _, header := range []nats.Header{
+		{"Nats-Trace-Dest": {"victim"}}, {"Nats-Trace-Dest": {"victim"}, "Nats-Trace-Only": {"true"}},
+		{"traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
+	} {
+		for _, subject := range []string{upSubject(id, verbBeat), viaSubject(id, pullSubject("q_std")), claimSubject(o.node, "std", id)} {
+			if err := nc.PublishMsg(&nats.Msg{Subject: subject, Reply: nc.NewRespInbox(), Header: header, Data: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := nc.RequestWithContext(testContext(t), claimSubject(o.node, "std", id), encode(claim{Job: "none"})); err != nil { // behind them
+		t.Fatal(err)
+	}
+	traced := func() int {
+		info, err := stream.Info(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(info.State.Msgs)
+	}
+	if n := traced(); n != 0 {
+		t.Errorf("the stream has %d traces", n)
+	}
+	if err := o.nc.PublishMsg(&nats.Msg{Subject: "nobody", Header: nats.Header{"Nats-Trace-Dest": {"victim"}}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the trace of somebody with the right to it", func() bool { return traced() > 0 })
+	if n := traced(); n != 1 {
+		t.Errorf("the stream has %d traces, of which one is right", n)
+	}
 }

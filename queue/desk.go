@@ -16,7 +16,7 @@ const deskGroup = "desk"
 // worker may have passed on, its permissions say.
 func (r *Registry) desk(m *nats.Msg) {
 	worker, subject, ok := cutVia(m.Subject)
-	if !ok || m.Reply != "" && !strings.HasPrefix(m.Reply, inboxPrefix(worker)+".") {
+	if !ok || m.Reply != "" && !strings.HasPrefix(m.Reply, memberInbox(worker)+".") {
 		r.log.Warn().Str("worker", worker).Msg("a worker asked for an answer to somebody else: not passed on")
 		return
 	}

@@ -98,14 +98,16 @@ func connOptions(name string, log zerolog.Logger) []nats.Option {
 		nats.ReconnectHandler(func(*nats.Conn) {
 			log.Info().Str("connection", name).Msg("broker connection is back")
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			event := log.Warn().Err(err).Str("connection", name)
-			if sub != nil {
-				event = event.Str("subject", sub.Subject)
-			}
-			event.Msg("broker connection error")
-		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logError(log, name, sub, err) }),
 	}
+}
+
+func logError(log zerolog.Logger, name string, sub *nats.Subscription, err error) {
+	event := log.Warn().Err(err).Str("connection", name)
+	if sub != nil {
+		event = event.Str("subject", sub.Subject)
+	}
+	event.Msg("broker connection error")
 }
 
 // inboxPrefix keeps the answers to one client from the others, which may only listen to their own.

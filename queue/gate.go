@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
@@ -32,17 +33,26 @@ const (
 //   - invited ones, by the secret of their invitation, to hand in their key
 type gate struct {
 	token, secret string
+	loaded        chan struct{}   // closed when members is all there are
+	load          func()          // closes it
 	relay, system *server.Account // the server's copies of the ones in its options
 
 	mu      sync.Mutex
-	members map[string]Member          // by name
+	members map[string]known           // by name
 	keys    map[string]string          // public key to name
 	inside  map[string]map[uint64]bool // by name, the clients that were admitted and have not left
 }
 
+// known is a member at a revision of its entry.
+type known struct {
+	Member
+	revision uint64
+}
+
 func newGate(token, secret string) *gate {
-	return &gate{token: token, secret: secret,
-		members: make(map[string]Member), keys: make(map[string]string), inside: make(map[string]map[uint64]bool)}
+	loaded := make(chan struct{})
+	return &gate{token: token, secret: secret, loaded: loaded, load: sync.OnceFunc(func() { close(loaded) }),
+		members: make(map[string]known), keys: make(map[string]string), inside: make(map[string]map[uint64]bool)}
 }
 
 func (g *gate) open(srv *server.Server) (err error) {
@@ -72,10 +82,26 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 	case sameSecret(given, g.token) && onThisMachine(c):
 		c.RegisterUser(&server.User{Account: g.relay, Username: "token"})
 		return true
+	case !g.knows():
+		return false
 	case opts.Nkey != "":
 		return g.admitMember(c, opts)
 	}
 	return g.admitInvited(c, opts)
+}
+
+// knowsWait is longer than the server gives a client to prove itself: one that comes before the members are known hears
+// that it took too long, not that it is refused.
+const knowsWait = 2 * authWait
+
+// knows waits until the members are known.
+func (g *gate) knows() bool {
+	select {
+	case <-g.loaded:
+		return true
+	case <-time.After(knowsWait):
+		return false
+	}
 }
 
 // admitMember checks the signature, which the server leaves to us: a worker's public key is no secret. The id is the
@@ -83,12 +109,11 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 func (g *gate) admitMember(c server.ClientAuthentication, opts *server.ClientOpts) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m, known := g.members[g.keys[opts.Nkey]]
-	if !known || m.expired(time.Now()) || !m.owns(opts.Name) || !signed(opts.Nkey, opts.Sig, c.GetNonce()) {
+	m, found := g.members[g.keys[opts.Nkey]]
+	if !found || m.State(time.Now()) != MemberJoined || !m.owns(opts.Name) || !signed(opts.Nkey, opts.Sig, c.GetNonce()) {
 		return false
 	}
-	g.admitLocked(c, m, memberPermissions(opts.Name, m.Pools))
-	return true
+	return g.admitLocked(c, m.Member, memberPermissions(opts.Name, m.Pools))
 }
 
 func signed(public, signature string, nonce []byte) bool {
@@ -104,30 +129,43 @@ func (g *gate) admitInvited(c server.ClientAuthentication, opts *server.ClientOp
 	name, ok := strings.CutPrefix(opts.Username, joinPrefix)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m, known := g.members[name]
-	if !ok || !known || !m.invited(opts.Password, time.Now()) {
+	m, found := g.members[name]
+	if !ok || !found || !m.invited(opts.Password, time.Now()) {
 		return false
 	}
-	g.admitLocked(c, m, invitedPermissions(name))
-	return true
+	return g.admitLocked(c, m.Member, invitedPermissions(name))
 }
 
-// admitLocked notes who is let in under the lock that a change of the member takes, so that none slips in behind it.
-func (g *gate) admitLocked(c server.ClientAuthentication, m Member, allowed *server.Permissions) {
+// maxInside is how many connections of one member a node takes: one is its own, others are dead ones that the server has
+// yet to notice. Each id that a worker makes up costs owners memory and the broker a consumer.
+const maxInside = 64
+
+// admitLocked notes who is let in under the lock that a change of the member takes, so that none slips in behind it. A
+// key or a secret that was not sent encrypted is nobody's any more.
+func (g *gate) admitLocked(c server.ClientAuthentication, m Member, allowed *server.Permissions) bool {
+	if c.GetTLSConnectionState() == nil || len(g.inside[m.Name]) >= maxInside {
+		return false
+	}
 	if g.inside[m.Name] == nil {
 		g.inside[m.Name] = make(map[uint64]bool)
 	}
 	g.inside[m.Name][c.GetID()] = true
 	c.RegisterUser(&server.User{Account: g.relay, Username: "worker " + m.Name, Permissions: allowed, ConnectionDeadline: m.Expires})
+	return true
 }
 
 // put takes a member as it is now, and returns the clients that were let in with what does not hold any more. One that
-// has just joined is not thrown out: it has yet to hear so, and its invitation lets it do nothing else.
-func (g *gate) put(m Member) (out []uint64) {
+// has just joined is not thrown out: it has yet to hear so, and its invitation let it do nothing else. What is older than
+// what is known comes late, and changes nothing.
+func (g *gate) put(m Member, revision uint64) (out []uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was, inside := g.members[m.Name], g.inside[m.Name]
-	holds := was.Key == "" || was.Key == m.Key && slices.Equal(was.Pools, m.Pools) && was.Expires.Equal(m.Expires)
+	if revision < was.revision {
+		return nil
+	}
+	joins := was.Key == "" && m.Key != ""
+	holds := joins || was.Key == m.Key && bytes.Equal(was.Invite, m.Invite) && slices.Equal(was.Pools, m.Pools) && was.Expires.Equal(m.Expires)
 	out = g.dropLocked(m.Name)
 	if holds {
 		out = nil
@@ -135,7 +173,7 @@ func (g *gate) put(m Member) (out []uint64) {
 			g.inside[m.Name] = inside
 		}
 	}
-	g.members[m.Name] = m
+	g.members[m.Name] = known{m, revision}
 	if m.Key != "" {
 		g.keys[m.Key] = m.Name
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
-	"github.com/rs/zerolog"
 
 	"maxrelay/queue/trust"
 )
@@ -81,8 +80,8 @@ func Join(ctx context.Context, i Invitation) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, fmt.Errorf("making a key: %w", err)
 	}
-	nc, err := nats.Connect(tlsURLs(i.URLs), nats.Name(joinName(i.Name)), nats.Secure(i.Anchor.Client()), nats.Timeout(joinWait),
-		nats.UserInfo(joinPrefix+i.Name, i.Secret), nats.CustomInboxPrefix(inboxPrefix(joinName(i.Name))), nats.NoReconnect())
+	nc, err := nats.Connect(tlsURLs(i.URLs), nats.Name("join-"+i.Name), nats.Secure(i.Anchor.Client()), nats.Timeout(joinWait),
+		nats.UserInfo(joinPrefix+i.Name, i.Secret), nats.CustomInboxPrefix(invitedInbox(i.Name)), nats.NoReconnect())
 	if errors.Is(err, nats.ErrAuthorization) {
 		return Credentials{}, errors.New("the invitation was used, has expired or was revoked: make another with `maxrelay worker add`")
 	}
@@ -144,22 +143,4 @@ func LoadCredentials(path string) (Credentials, error) {
 		return c, fmt.Errorf("the worker's credentials %s are broken: join again", path)
 	}
 	return c, nil
-}
-
-// DialMember connects a joined worker under an id of NewWorkerID. Like Dial it keeps trying for ever.
-func DialMember(c Credentials, id string, log zerolog.Logger) (*nats.Conn, error) {
-	key, err := nkeys.FromSeed([]byte(c.Seed))
-	if err != nil {
-		return nil, errors.New("the worker's key is broken: join again")
-	}
-	public, err := key.PublicKey()
-	if err != nil {
-		return nil, errors.New("the worker's key is broken: join again")
-	}
-	all := append(connOptions(id, log), nats.Nkey(public, key.Sign), nats.Secure(c.Anchor.Client()))
-	nc, err := nats.Connect(tlsURLs(c.URLs), all...)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the broker: %w", err)
-	}
-	return nc, nil
 }

@@ -28,7 +28,10 @@ func (t TLSConfig) validate() error {
 	return nil
 }
 
-const handshakeWait = 5 * time.Second
+const (
+	handshakeWait = 5 * time.Second
+	authWait      = handshakeWait + time.Second // to the end of the proof
+)
 
 // listen tells where the server listens, and whether other machines can reach that.
 func (b *Broker) listen() (host string, port int, open bool, err error) {
@@ -91,6 +94,12 @@ func (b *Broker) clusterSecret() (string, error) {
 		return b.cfg.Cluster.Secret, nil
 	}
 	return loadSecret(b.cfg.TLS.SecretFile, rand.Text()+rand.Text())
+}
+
+// reachable tells whether a worker elsewhere has an address to come to.
+func (b *Broker) reachable() bool {
+	_, _, open, err := b.listen()
+	return err == nil && (open || b.cfg.Advertise != "")
 }
 
 // advertised is where workers reach this node.

@@ -47,9 +47,18 @@ func openRegistry(t testing.TB, b *Broker) *Registry {
 	return r
 }
 
+func member(t testing.TB, name string, expires time.Time, pools ...string) Member {
+	t.Helper()
+	m, err := NewMember(name, pools, expires)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func invite(t testing.TB, r *Registry, name string, pools ...string) Invitation {
 	t.Helper()
-	_, text, err := r.Add(testContext(t), name, pools, time.Time{})
+	_, text, err := r.Add(testContext(t), member(t, name, time.Time{}, pools...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +154,7 @@ func TestAWorkerServesItsPoolsOnlyWhateverItSays(t *testing.T) {
 
 func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 	t.Parallel()
-	b, r := startOpenBroker(t)
+	_, r := startOpenBroker(t)
 	i := invite(t, r, "w", "std")
 	with := func(change func(*Invitation)) Invitation {
 		j := i
@@ -168,7 +177,7 @@ func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 	if _, err := Join(testContext(t), i); err == nil || strings.Contains(err.Error(), i.Secret) {
 		t.Errorf("used again: %v", err)
 	}
-	if _, _, err := r.Add(testContext(t), "w", []string{"std"}, time.Time{}); !errors.Is(err, ErrMemberExists) {
+	if _, _, err := r.Add(testContext(t), member(t, "w", time.Time{}, "std")); !errors.Is(err, ErrMemberExists) {
 		t.Errorf("a second worker of the name: %v", err)
 	}
 
@@ -181,19 +190,18 @@ func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 	}
 
 	old := Member{Name: "late", Pools: []string{"std"}, Invite: make([]byte, 32), Invited: time.Now().Add(-time.Second)}
-	if old.invited("", time.Now()) {
+	if old.invited("", time.Now()) || old.State(time.Now()) != MemberExpired {
 		t.Error("an invitation of the past is taken")
 	}
 	if _, err := r.join("v", "no key"); err == nil {
 		t.Error("a worker joined twice")
 	}
-	_ = b
 }
 
 // TestAPublicKeyIsNotEnough: a worker's public key is no secret, and the server leaves the signature to the gate.
 func TestAPublicKeyIsNotEnough(t *testing.T) {
 	t.Parallel()
-	b, r := startOpenBroker(t)
+	_, r := startOpenBroker(t)
 	c := join(t, r, "w", "std")
 	key, err := nkeys.FromSeed([]byte(c.Seed))
 	if err != nil {
@@ -233,7 +241,6 @@ func TestAPublicKeyIsNotEnough(t *testing.T) {
 		nc.Close()
 		t.Error("it came in without TLS")
 	}
-	_ = b
 }
 
 func TestTheTokenOfAnOpenListener(t *testing.T) {
@@ -284,6 +291,12 @@ func TestARevokedWorkerIsOutAtOnce(t *testing.T) {
 	if err := r.Revoke(testContext(t), "w"); !errors.Is(err, ErrUnknownMember) {
 		t.Errorf("revoked again: %v", err)
 	}
+	if _, err := r.join("w", publicKey(t, c)); err == nil {
+		t.Error("its key was taken again")
+	}
+	if all := r.List(); len(all) != 1 || all[0].State(time.Now()) != MemberRevoked || all[0].Key != "" {
+		t.Errorf("the members are %+v", all)
+	}
 	again := join(t, r, "w", "std")
 	if again.Seed == c.Seed {
 		t.Error("it has the same key again")
@@ -296,11 +309,20 @@ func nkeyOf(t testing.TB, c Credentials) nats.Option {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return nats.Nkey(publicKey(t, c), key.Sign)
+}
+
+func publicKey(t testing.TB, c Credentials) string {
+	t.Helper()
+	key, err := nkeys.FromSeed([]byte(c.Seed))
+	if err != nil {
+		t.Fatal(err)
+	}
 	public, err := key.PublicKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return nats.Nkey(public, key.Sign)
+	return public
 }
 
 // startWorkerAtTLS starts one on the node's own machine.
@@ -319,10 +341,87 @@ func startWorkerAtTLS(t testing.TB, b *Broker, cfg WorkerConfig, handle Handler)
 	t.Cleanup(w.Close)
 }
 
+// Who had the secret of an invitation that another has replaced must not get in with it later.
+func TestANewInvitationEndsTheConnectionsOfTheOldOne(t *testing.T) {
+	t.Parallel()
+	_, r := startOpenBroker(t)
+	old := invite(t, r, "w", "std")
+	nc, err := nats.Connect(tlsURLs(old.URLs), nats.UserInfo(joinPrefix+old.Name, old.Secret), nats.Secure(old.Anchor.Client()), nats.NoReconnect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	invite(t, r, "w", "std")
+	eventually(t, "it is out", nc.IsClosed)
+}
+
+func TestAMemberHasSoManyConnectionsAtANode(t *testing.T) {
+	t.Parallel()
+	_, r := startOpenBroker(t)
+	c := join(t, r, "w", "std")
+	dial := func() (*nats.Conn, error) {
+		return nats.Connect(tlsURLs(c.URLs), nats.Secure(c.Anchor.Client()), nkeyOf(t, c), nats.Name(NewWorkerID("w")), nats.NoReconnect())
+	}
+	var last *nats.Conn
+	for range maxInside {
+		nc, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		last = nc
+	}
+	if nc, err := dial(); err == nil {
+		nc.Close()
+		t.Error("one more was let in")
+	}
+	last.Close()
+	eventually(t, "there is room again", func() bool {
+		nc, err := dial()
+		if err == nil {
+			nc.Close()
+		}
+		return err == nil
+	})
+}
+
+// A listener on the machine's own address takes clients without TLS, of which none is to be a worker from elsewhere.
+func TestNoWorkerJoinsInTheClear(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b, err := OpenBroker(testContext(t), BrokerConfig{
+		Listen: "127.0.0.1:0", StoreDir: filepath.Join(dir, "nats"), TokenFile: filepath.Join(dir, "nats.token"), TLS: TLSConfig{SecretFile: filepath.Join(dir, "nats.secret")},
+	}, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	r := openRegistry(t, b)
+	if _, _, err := r.Add(testContext(t), member(t, "w", time.Time{}, "std")); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("invited to an address that nobody can reach: %v", err)
+	}
+	b.cfg.Advertise = b.Addr().String()
+	i := invite(t, r, "w", "std")
+	if nc, err := nats.Connect(b.ClientURL(), nats.UserInfo(joinPrefix+i.Name, i.Secret)); err == nil {
+		nc.Close()
+		t.Error("an invitation was taken in the clear")
+	}
+	c, err := Join(testContext(t), i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nc, err := nats.Connect(b.ClientURL(), nkeyOf(t, c), nats.Name(NewWorkerID("w"))); err == nil {
+		nc.Close()
+		t.Error("a worker came in without TLS")
+	}
+	nc := dialMember(t, c, NewWorkerID("w"))
+	eventually(t, "it is in with TLS", nc.IsConnected)
+}
+
 func TestAWorkerIsOutWhenItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	_, r := startOpenBroker(t)
-	_, text, err := r.Add(testContext(t), "w", []string{"std"}, time.Now().Add(2*time.Second))
+	_, text, err := r.Add(testContext(t), member(t, "w", time.Now().Add(2*time.Second), "std"))
 	if err != nil {
 		t.Fatal(err)
 	}

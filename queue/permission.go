@@ -23,7 +23,7 @@ func memberPermissions(id string, pools []string) *server.Permissions {
 	}
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: publish},
-		Subscribe: &server.SubjectPermission{Allow: []string{downSubject(id, "*"), downSubject(everyWorker, verbHello), inboxPrefix(id) + ".>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{downSubject(id, "*"), downSubject(everyWorker, verbHello), memberInbox(id) + ".>"}},
 	}
 }
 
@@ -31,6 +31,6 @@ func memberPermissions(id string, pools []string) *server.Permissions {
 func invitedPermissions(name string) *server.Permissions {
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: []string{joinSubject(name)}},
-		Subscribe: &server.SubjectPermission{Allow: []string{inboxPrefix(joinName(name)) + ".>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{invitedInbox(name) + ".>"}},
 	}
 }

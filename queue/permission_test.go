@@ -82,8 +82,8 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 		// straight to the broker, which would answer anywhere, and past the desk
 		"$JS.API.CONSUMER.MSG.NEXT.JOBS.q_std", "$JS.API.CONSUMER.MSG.NEXT.JOBS.w_" + id, "$JS.ACK.JOBS.q_std.1.1.1.1.1", "$JS.ACK.JOBS.w_" + id + ".1.1.1.1.1",
 		via("$JS.API.CONSUMER.MSG.NEXT.JOBS.q_other"), via("$JS.API.CONSUMER.MSG.NEXT.JOBS.w_you-123456"), via("$JS.API.STREAM.DELETE.JOBS"), via("$JS.API.INFO"),
-		via("$JS.ACK.JOBS.q_other.1.1.1.1.1"), via("$KV.KEYS.k_1"), via("$SYS.REQ.SERVER.PING"), via("_INBOX_you-123456.x"), via("_INBOX_registry.x"), via("jobs.q.std.k_1"),
-		viaSubject("you-123456", pullSubject("q_std")), "desk", "rate.k_1.1.here",
+		via("$JS.ACK.JOBS.q_other.1.1.1.1.1"), via("$KV.KEYS.k_1"), via("$SYS.REQ.SERVER.PING"), via("_INBOX_member.you-123456.x"), via("_INBOX_join.you.x"), "_INBOX_member.you-123456.x", via("_INBOX_registry.x"), via("jobs.q.std.k_1"),
+		viaSubject("you-123456", pullSubject("q_std")), changeSubject, "rate.k_1.1.here",
 		// writing
 		"$KV.KEYS.k_1", "$KV.ADMIN.tokens", "$KV.WCREDS.me", "$KV.MARKS.m", "usage.ev.k_1.m", "rate.k_1.1", "quota.k_1", "jobs.q.std.k_1", "jobs.w." + id, "jobs.w.you-123456",
 		// as somebody else
@@ -96,7 +96,7 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 	}
 	listen := []string{
 		">", "*", "$SYS.>", "$JS.>", "$JS.EVENT.>", "$KV.>", "$KV.KEYS.>", "usage.>", "jobs.>", "r.>", "r.*." + id + ".*", "api.>", "up.>", "up." + id + ".*", "join.*",
-		"wk.>", "via.>", via(">"), "wk.*.run", "wk.you-123456.*", "wk.all.>", "_INBOX.>", "_INBOX_owner.>", "_INBOX_you-123456.>", "_INBOX_me-123457.>",
+		"wk.>", changeSubject, "via.>", via(">"), "wk.*.run", "wk.you-123456.*", "wk.all.>", "_INBOX.>", "_INBOX_owner.>", "_INBOX_member.>", "_INBOX_member.you-123456.>", "_INBOX_member.me-123457.>", "_INBOX_join.>", "_INBOX_me-123456.>",
 	}
 	if n := len(forbidden) + len(listen); n < 25 {
 		t.Fatalf("only %d operations are tried", n)
@@ -105,7 +105,7 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 
 	for _, subject := range forbidden {
 		l := dialLimited(t, c, id)
-		if !l.is(l.nc.PublishRequest(subject, inboxPrefix(id)+".x", []byte("{}"))) {
+		if !l.is(l.nc.PublishRequest(subject, memberInbox(id)+".x", []byte("{}"))) {
 			t.Errorf("publishing to %s was let through", subject)
 		}
 		l.nc.Close()
@@ -126,7 +126,7 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 			t.Errorf("publishing to %s was refused", subject)
 		}
 	}
-	for _, subject := range []string{downSubject(id, "*"), downSubject(everyWorker, verbHello), inboxPrefix(id) + ".>"} {
+	for _, subject := range []string{downSubject(id, "*"), downSubject(everyWorker, verbHello), memberInbox(id) + ".>"} {
 		if _, err := l.nc.SubscribeSync(subject); l.is(err) {
 			t.Errorf("listening to %s was refused", subject)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,12 +31,15 @@ const (
 
 	joinGroup  = "registry"
 	joinPrefix = "join:"
+
+	changeSubject = "members" // node → all nodes
 )
 
 // Errors of a Registry.
 var (
 	ErrMemberExists  = errors.New("there is a worker of this name: revoke it first, or give the new one another name")
 	ErrUnknownMember = errors.New("there is no such worker")
+	ErrUnreachable   = errors.New("other machines cannot reach this node's broker: have it listen at another address than its own machine's, or say where it is reached")
 )
 
 // Registry is the workers that may connect over the network: a bucket of the broker, and at each node's gate a copy of
@@ -84,6 +88,9 @@ func (r *Registry) open(ctx context.Context) error {
 	if _, err := r.nc.QueueSubscribe(joinSubject("*"), joinGroup, r.onJoin); err != nil {
 		return err
 	}
+	if _, err := r.nc.Subscribe(changeSubject, r.onChange); err != nil {
+		return err
+	}
 	if _, err := r.nc.QueueSubscribe(viaSubject("*", ">"), deskGroup, r.desk); err != nil {
 		return err
 	}
@@ -100,38 +107,66 @@ func (r *Registry) Close() {
 
 // Add invites a worker, and returns the invitation to be given to `maxrelay worker join`. It is shown this once: only
 // the hash of its secret is kept.
-func (r *Registry) Add(ctx context.Context, name string, pools []string, expires time.Time) (Member, string, error) {
+func (r *Registry) Add(ctx context.Context, m Member) (Member, string, error) {
 	secret := rand.Text()
 	sum := sha256.Sum256([]byte(secret))
-	now := time.Now().UTC()
-	m := Member{Name: name, Pools: pools, Added: now, Expires: expires, Invite: sum[:], Invited: now.Add(InviteLife)}
-	if err := m.validate(); err != nil {
+	m.Added = time.Now().UTC()
+	m.Invite, m.Invited = sum[:], m.Added.Add(InviteLife)
+	if !r.b.reachable() {
+		return m, "", ErrUnreachable
+	}
+	revision, err := r.create(ctx, m)
+	if err != nil {
 		return m, "", err
 	}
-	if err := r.create(ctx, m); err != nil {
-		return m, "", err
-	}
-	r.let(r.b.gate.put(m))
-	return m, Invitation{URLs: r.addresses(), Anchor: r.b.anchor, Name: name, Secret: secret}.String(), nil
+	r.tell(m, revision)
+	return m, Invitation{URLs: r.addresses(), Anchor: r.b.anchor, Name: m.Name, Secret: secret}.String(), nil
 }
 
 // create replaces an entry only when nobody can use it: its invitation was not taken, or it has expired.
-func (r *Registry) create(ctx context.Context, m Member) error {
+func (r *Registry) create(ctx context.Context, m Member) (revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, registryWait)
 	defer cancel()
-	_, err := r.kv.Create(ctx, m.Name, encode(m))
+	revision, err = r.kv.Create(ctx, m.Name, encode(m))
 	if !errors.Is(err, jetstream.ErrKeyExists) {
-		return err
+		return revision, err
 	}
 	old, revision, err := r.get(ctx, m.Name)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if old.Key != "" && !old.expired(time.Now()) {
-		return ErrMemberExists
+	if old.State(time.Now()) == MemberJoined {
+		return 0, ErrMemberExists
 	}
-	_, err = r.kv.Update(ctx, m.Name, encode(m), revision)
-	return err
+	return r.kv.Update(ctx, m.Name, encode(m), revision)
+}
+
+// tell puts a change into force here, and on the other nodes at once: one that follows the bucket may be some 15 s behind
+// when the node that it follows it at has just gone (nats.go 1.55).
+func (r *Registry) tell(m Member, revision uint64) {
+	r.let(r.b.gate.put(m, revision))
+	if err := r.nc.Publish(changeSubject, encode(change{m, revision})); err != nil {
+		r.log.Warn().Err(err).Str("worker", m.Name).Msg("the other nodes were not told of a change of this worker, and see it by themselves")
+	}
+}
+
+// change is what nodes tell each other of a member.
+type change struct {
+	Member   Member `json:"member"`
+	Revision uint64 `json:"revision"`
+}
+
+func (r *Registry) onChange(m *nats.Msg) {
+	var c change
+	err := json.Unmarshal(m.Data, &c)
+	if err == nil {
+		err = c.Member.validate()
+	}
+	if err != nil {
+		r.log.Warn().Err(err).Msg("a change of a worker that may join is not accepted")
+		return
+	}
+	r.let(r.b.gate.put(c.Member, c.Revision))
 }
 
 func (r *Registry) get(ctx context.Context, name string) (Member, uint64, error) {
@@ -149,18 +184,23 @@ func (r *Registry) get(ctx context.Context, name string) (Member, uint64, error)
 	return m, e.Revision(), err
 }
 
-// Revoke forgets a worker and ends its connections. What it runs moves to others, as if it had died.
+// Revoke takes a worker's key or invitation from it and ends its connections. What it runs moves to others, as if it
+// had died.
 func (r *Registry) Revoke(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, registryWait)
 	defer cancel()
-	_, revision, err := r.get(ctx, name)
-	if err != nil {
+	m, revision, err := r.get(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case !m.Revoked.IsZero():
+		return ErrUnknownMember
+	}
+	m.Key, m.Invite, m.Invited, m.Revoked = "", nil, time.Time{}, time.Now().UTC()
+	if revision, err = r.kv.Update(ctx, name, encode(m), revision); err != nil {
 		return err
 	}
-	if err := r.kv.Delete(ctx, name, jetstream.LastRevision(revision)); err != nil {
-		return err
-	}
-	r.let(r.b.gate.drop(name))
+	r.tell(m, revision)
 	return nil
 }
 
@@ -171,7 +211,7 @@ func (r *Registry) List() []Member {
 	defer g.mu.Unlock()
 	all := make([]Member, 0, len(g.members))
 	for _, m := range g.members {
-		all = append(all, m)
+		all = append(all, m.Member)
 	}
 	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 	return all
@@ -218,6 +258,7 @@ func (r *Registry) followOnce() error {
 		switch {
 		case e == nil:
 			whole = true
+			r.b.gate.load()
 			for _, name := range r.b.gate.names() {
 				if !seen[name] {
 					r.let(r.b.gate.drop(name))
@@ -245,13 +286,13 @@ func (r *Registry) take(e jetstream.KeyValueEntry) {
 		r.let(r.b.gate.drop(e.Key()))
 		return
 	}
-	r.let(r.b.gate.put(m))
+	r.let(r.b.gate.put(m, e.Revision()))
 }
 
 // onJoin takes the key of an invited worker. Only a connection with the secret of its invitation may ask, under its name.
 func (r *Registry) onJoin(m *nats.Msg) {
 	_, name, _ := cutLast(m.Subject)
-	if !strings.HasPrefix(m.Reply, inboxPrefix(joinName(name))+".") {
+	if !strings.HasPrefix(m.Reply, invitedInbox(name)+".") {
 		return
 	}
 	member, err := r.join(name, string(m.Data))
@@ -274,16 +315,16 @@ func (r *Registry) join(name, key string) (Member, error) {
 	switch {
 	case err != nil:
 		return m, err
-	case m.Key != "" || passed(m.Invited, time.Now()):
+	case m.State(time.Now()) != MemberInvited:
 		return m, errors.New("the invitation was used or is too old")
 	case !nkeys.IsValidPublicUserKey(key):
 		return m, errors.New("that is no key")
 	}
 	m.Key, m.Joined, m.Invite, m.Invited = key, time.Now().UTC(), nil, time.Time{}
-	if _, err := r.kv.Update(ctx, name, encode(m), revision); err != nil {
+	if revision, err = r.kv.Update(ctx, name, encode(m), revision); err != nil {
 		return m, err
 	}
-	r.let(r.b.gate.put(m))
+	r.tell(m, revision)
 	return m, nil
 }
 

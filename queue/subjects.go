@@ -48,7 +48,10 @@ func pullSubject(consumer string) string {
 func viaSubject(worker, subject string) string { return "via." + worker + "." + subject }
 
 func joinSubject(name string) string { return "join." + name }
-func joinName(name string) string    { return "join-" + name }
+
+// Joined and invited workers have inboxes that nobody else's name can lead to.
+func memberInbox(id string) string    { return inboxPrefix("member") + "." + id }
+func invitedInbox(name string) string { return inboxPrefix("join") + "." + name }
 
 func poolConsumer(pool string) string     { return "q_" + pool }
 func workerConsumer(worker string) string { return "w_" + worker }

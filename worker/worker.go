@@ -20,6 +20,8 @@ import (
 // Config says who the worker is and how it runs its CLI.
 type Config struct {
 	Name    string         // a label for people; the worker's id adds a suffix of each start
+	ID      string         // of queue.NewWorkerID; one is made of the name
+	Joined  bool           // the connection is that of a worker that has joined under ID
 	Version string         // of this program
 	Pools   []string       // pools it serves; default "default"
 	Slots   int            // turns at a time; default Session.MaxSessions
@@ -64,7 +66,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 		cfg.Slots = cfg.Session.MaxSessions
 	}
 	w.queue, err = queue.NewWorker(ctx, nc, queue.WorkerConfig{
-		Name: cfg.Name, Version: cfg.Version, Pools: cfg.Pools, Slots: cfg.Slots,
+		Name: cfg.Name, ID: cfg.ID, Joined: cfg.Joined, Version: cfg.Version, Pools: cfg.Pools, Slots: cfg.Slots,
 		Info: w.info, Resumed: w.resumed,
 	}, w.run, log)
 	if err != nil {

@@ -25,6 +25,7 @@ type Config struct {
 	Networks key.Networks // that may call; all
 	Replicas int          // copies of each event in a cluster, 1
 
+	Members    *queue.Registry                // of the workers that join; none, with a broker that is not ours
 	Owner      *queue.Owner                   // of the queue whose workers are managed; none, and then their routes are not there
 	Tiers      func() []string                // of request rates that a key may have; basic, premium, unlimited
 	ClientAddr func(*http.Request) netip.Addr // whose address counts; the connection's peer
@@ -110,6 +111,8 @@ func (a *Admin) Routes(r *mux.Router) {
 		return
 	}
 	add(http.MethodGet, "/workers", a.signedIn(a.listWorkers))
+	add(http.MethodPost, "/workers", a.signedIn(a.inviteWorker))
+	add(http.MethodDelete, "/workers/{name}", a.signedIn(a.revokeWorker))
 	add(http.MethodGet, "/queue", a.signedIn(a.showQueue))
 	add(http.MethodGet, "/sessions", a.signedIn(a.listSessions))
 	add(http.MethodPost, "/workers/{id}/drain", a.signedIn(a.drainWorker))

@@ -17,11 +17,11 @@ import (
 // Event is one action of an administrator. It names what was changed, never the values.
 type Event struct {
 	Time      time.Time `json:"time"`
-	Action    string    `json:"action"` // login; create, update, enable, disable, delete, hard_delete, rotate of a key; drain, resume of a worker
+	Action    string    `json:"action"` // login; create, update, enable, disable, delete, hard_delete, rotate of a key; drain, resume, invite, revoke of a worker
 	Actor     string    `json:"actor"`
 	Address   string    `json:"address"`
 	KeyID     string    `json:"key_id,omitempty"`
-	WorkerID  string    `json:"worker_id,omitempty"`
+	WorkerID  string    `json:"worker_id,omitempty"` // or the name of one that is invited or revoked
 	Fields    []string  `json:"fields,omitempty"`
 	RequestID string    `json:"request_id"`
 	Failed    bool      `json:"failed,omitempty"` // the action announced by the event before with this request id

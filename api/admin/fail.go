@@ -47,7 +47,12 @@ func failureOf(err error) (f failure, known bool) {
 	if told, ok := errors.AsType[*chat.Error](err); ok {
 		return failureOfChat(told)
 	}
+	if wrong, ok := errors.AsType[*queue.MemberError](err); ok {
+		return invalid(wrong.Field, wrong.Message).(failure), true
+	}
 	switch {
+	case isMemberAnswer(err):
+		return failureOfMember(err), true
 	case errors.Is(err, key.ErrUnknown):
 		return unknownKey, true
 	case errors.Is(err, key.ErrConflict):

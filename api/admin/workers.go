@@ -57,7 +57,7 @@ func (a *Admin) listWorkers(w http.ResponseWriter, r *http.Request) error {
 	for _, worker := range a.cfg.Owner.Workers() {
 		views = append(views, viewOfWorker(roster.Of(worker), looks))
 	}
-	return writeJSON(w, http.StatusOK, map[string][]workerView{"workers": views})
+	return writeJSON(w, http.StatusOK, map[string]any{"workers": views, "members": a.memberViews()})
 }
 
 func (a *Admin) drainWorker(w http.ResponseWriter, r *http.Request) error {

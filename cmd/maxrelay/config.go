@@ -30,8 +30,8 @@ import (
 type Config struct {
 	Host    string            `koanf:"host"`
 	Port    int               `koanf:"port" max:"65535"` // 0 picks a free one
-	TLS     TLSConfig         `koanf:"tls"`
-	Proxies []string          `koanf:"trusted_proxies"` // addresses and CIDR ranges
+	TLS     TLSConfig         `koanf:"tls"`              // of HTTP; none for plain HTTP
+	Proxies []string          `koanf:"trusted_proxies"`  // addresses and CIDR ranges
 	DataDir string            `koanf:"data_dir"`
 	Auth    AuthConfig        `koanf:"auth"`
 	Admin   AdminConfig       `koanf:"admin"`
@@ -50,7 +50,7 @@ type Config struct {
 	Log     LogConfig         `koanf:"log"`
 }
 
-// TLSConfig is what HTTP is encrypted with: both files, PEM, or none for plain HTTP.
+// TLSConfig is a certificate of the operator's: both files, PEM, or none.
 type TLSConfig struct {
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
@@ -144,10 +144,12 @@ type QueueConfig struct {
 type NATSConfig struct {
 	URL         string `koanf:"url" secret:"login"`
 	Listen      string `koanf:"listen"`     // "" opens no listener: only this process can connect
+	Advertise   string `koanf:"advertise"`  // host:port for workers on other machines; "": Listen, by the machine's name
 	Store       string `koanf:"store"`      // LoadConfig fills in <data_dir>/nats
 	TokenFile   string `koanf:"token_file"` // LoadConfig fills in <data_dir>/nats.token
 	Credentials string `koanf:"credentials" secret:"all"`
 
+	TLS     TLSConfig     `koanf:"tls"` // of the listener, beside the certificate that it makes itself
 	Cluster ClusterConfig `koanf:"cluster"`
 }
 

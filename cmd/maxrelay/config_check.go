@@ -48,6 +48,7 @@ func (c Config) check(from origins) error {
 	text("data_dir", c.DataDir, checkGiven)
 	text("nats.url", c.NATS.URL, checkBrokers)
 	text("nats.listen", c.NATS.Listen, checkListen)
+	errs = append(errs, c.NATS.checkListener(from)...)
 	errs = append(errs, c.NATS.checkCluster(from)...)
 	text("metrics.address", c.Metrics.Address, checkListen)
 	text("admin.address", c.Admin.Address, checkListen)

@@ -9,6 +9,21 @@ import (
 	"maxrelay/queue/trust"
 )
 
+// checkListener looks at how workers on other machines find the broker, and know it.
+func (n NATSConfig) checkListener(from origins) (errs []error) {
+	fail := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, from.of("nats."+key).errorf("%w", err))
+		}
+	}
+	if n.Advertise != "" {
+		fail("advertise", checkRoute(n.Advertise))
+	}
+	fail("tls.cert", checkPair(n.TLS.Cert, n.TLS.Key, "nats.tls.key"))
+	fail("tls.key", checkPair(n.TLS.Key, n.TLS.Cert, "nats.tls.cert"))
+	return errs
+}
+
 // checkCluster looks at what makes this node one of several.
 func (n NATSConfig) checkCluster(from origins) (errs []error) {
 	c := n.Cluster

@@ -76,11 +76,23 @@ func doctor(ctx context.Context, cfg Config, out io.Writer) error {
 	if cfg.NATS.URL == "" && cfg.NATS.Listen != "" {
 		f.check("broker address is free", free(cfg.NATS.Listen))
 	}
-	f.examineCLI(ctx, cfg)
+	f.examineCLI(ctx, f.examineMembership(cfg))
 	if f.sick {
 		return errUnwell
 	}
 	return nil
+}
+
+// examineMembership returns the configuration as a worker has it that has joined.
+func (f *findings) examineMembership(cfg Config) Config {
+	m, err := loadMembership(cfg)
+	switch c := m.credentials; {
+	case err != nil:
+		f.bad("%v", err)
+	case m.id != "":
+		f.ok("joined %s as %s, for pool %s", strings.Join(c.URLs, ", "), c.Name, strings.Join(c.Pools, " and "))
+	}
+	return m.applied(cfg)
 }
 
 func (f *findings) examineCLI(ctx context.Context, cfg Config) {

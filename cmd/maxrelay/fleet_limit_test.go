@@ -37,21 +37,15 @@ func TestTwoMachinesOneOfWhichIsAtItsLimit(t *testing.T) {
 		asking.answers, asking.by["one"], asking.by["two"], m.refusals(), 5*time.Second)
 }
 
-// startMachine starts a worker in a folder of its own, with a copy of the broker's token.
+// startMachine starts a worker in a folder of its own, which has joined the node.
 func (s *site) startMachine(name string, cli func(testing.TB) (string, map[string]string)) *proc {
 	s.t.Helper()
 	dir := filepath.Join(s.dir, "machine-"+name)
-	token, err := os.ReadFile(filepath.Join(s.dir, "data", "nats.token"))
-	if err == nil {
-		err = os.Mkdir(dir, 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "nats.token"), token, 0o600)
-	}
-	if err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	return s.start(name, takesJobs, cli, "worker", "--set", "data_dir="+dir)
+	s.mustJoin(s.mustInvite(name), dir)
+	return s.start(name, takesJobs, cli, "worker", "--set", "data_dir="+dir, "--set", "nats.listen=")
 }
 
 // meteredModel refuses an account that is used up, and counts how often.

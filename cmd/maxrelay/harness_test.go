@@ -105,6 +105,9 @@ func (s *site) start(name, ready string, cli func(testing.TB) (path string, env 
 // usageFile is where a node keeps its usage for people.
 func (s *site) usageFile(name string) string { return filepath.Join(s.dir, "log-"+name, "stats.json") }
 
+// advertised is where workers that join reach the node.
+func (s *site) advertised() string { return strings.Replace(s.nats, "0.0.0.0", "127.0.0.1", 1) }
+
 func (s *site) launch(name string, cli func(testing.TB) (path string, env map[string]string), args ...string) *proc {
 	s.t.Helper()
 	path, env := cli(s.t)
@@ -113,9 +116,9 @@ func (s *site) launch(name string, cli func(testing.TB) (path string, env map[st
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	text := fmt.Sprintf("port: 0\ndata_dir: %q\nstats: {file: %q}\nnats:\n  listen: %q\n  %s\nlog: {format: json, level: debug}\nrate_limit: {max_requests_per_minute: 0, max_tokens_per_day: 0}\n%s\n"+
+	text := fmt.Sprintf("port: 0\ndata_dir: %q\nstats: {file: %q}\nnats:\n  listen: %q\n  advertise: %q\n  %s\nlog: {format: json, level: debug}\nrate_limit: {max_requests_per_minute: 0, max_tokens_per_day: 0}\n%s\n"+
 		"worker:\n  name: %q\n  max_sessions: 4\n  cli:\n    path: %q\n    start_timeout: 60s\n    env:\n      HOME: %q\n      ANTHROPIC_BASE_URL: %q\n      ANTHROPIC_API_KEY: sk-made-up\n",
-		filepath.Join(s.dir, "data"), s.usageFile(name), s.nats, s.nodes, s.extra, name, path, home, s.model.URL())
+		filepath.Join(s.dir, "data"), s.usageFile(name), s.nats, s.advertised(), s.nodes, s.extra, name, path, home, s.model.URL())
 	for k, v := range env {
 		text += fmt.Sprintf("      %s: %q\n", k, v)
 	}
@@ -149,13 +152,22 @@ func (s *site) ready(p *proc, says string) {
 	}
 }
 
-// mustKnow waits until every API node has heard of the worker.
+// mustKnow waits until every API node that runs has heard of the worker.
 func (s *site) mustKnow(worker string) {
 	s.t.Helper()
 	for _, p := range s.procs {
-		if p.url != "" {
+		if p.url != "" && !p.ended() {
 			eventually(s.t, p.name+" to know "+worker, func() bool { return p.knows(worker) })
 		}
+	}
+}
+
+func (p *proc) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 

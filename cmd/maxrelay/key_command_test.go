@@ -17,12 +17,18 @@ import (
 // its own.
 func (s *site) shell(of string, env []string, args ...string) (stdout, stderr string, err error) {
 	s.t.Helper()
+	return s.feed("", of, env, args...)
+}
+
+// feed does so with something on standard input.
+func (s *site) feed(stdin, of string, env []string, args ...string) (stdout, stderr string, err error) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), guard)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "--config", filepath.Join(s.dir, of+".yaml"))...)
 	cmd.Env = append([]string{asProgram + "=1", "HOME=" + s.dir, endsAtOnce}, env...)
 	var out, diag bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &diag
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &diag
 	err = cmd.Run()
 	return out.String(), diag.String(), err
 }

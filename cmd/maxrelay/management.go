@@ -63,6 +63,7 @@ func (p *program) adminConfig() (admin.Config, error) {
 		Username: p.cfg.Admin.Username, Password: password, Networks: networks,
 		Tiers:      func() []string { return p.limits.Tiers() },
 		Owner:      p.owner,
+		Members:    p.members,
 		Usage:      p.useOf,
 		ClientAddr: proxies.ClientAddr, Replicas: p.cfg.NATS.Cluster.Replicas,
 	}, nil

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,12 +41,14 @@ type program struct {
 	reloadings []reloading
 
 	broker  *queue.Broker
-	endTurn func() // other API nodes may open now
+	members *queue.Registry // nil: nobody joins a broker that is not ours
+	endTurn func()          // other API nodes may open now
 	owner   *queue.Owner
 	store   *key.Store
 	limits  *limit.Limiter
 	admin   *admin.Admin
 	worker  *worker.Worker
+	joined  membership // of the worker
 	used    *projection.Projection
 	daybook *daybook.Daybook // nil: no usage file
 	usage   *usage.Usage
@@ -171,20 +172,12 @@ func brokerAlone(ctx context.Context, p *program) error {
 	return nil
 }
 
-// workerNode joins the broker of an API node on this machine, or the one at nats.url.
+// workerNode serves the node it has joined, or the one on this machine, or whoever uses the server at nats.url.
 func workerNode(ctx context.Context, p *program) error {
-	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
-		return errors.New("a worker needs the broker's address: set nats.url, or nats.listen as the API node has it")
-	}
 	if err := p.openMetrics(); err != nil {
 		return err
 	}
-	url := cmp.Or(p.cfg.NATS.URL, "nats://"+p.cfg.NATS.Listen)
-	opts := queue.DialOptions{Name: "worker-" + p.cfg.Worker.Name, Credentials: p.cfg.NATS.Credentials, Log: p.log}
-	if opts.Credentials == "" && wantsToken(p.cfg.NATS) {
-		opts.TokenFile = p.cfg.NATS.TokenFile
-	}
-	nc, err := queue.Dial(url, opts)
+	nc, err := p.dialBroker()
 	if err != nil {
 		return err
 	}
@@ -194,20 +187,6 @@ func workerNode(ctx context.Context, p *program) error {
 	}
 	p.opened("worker", p.closeWorker)
 	return p.openWorker(ctx, nc)
-}
-
-// wantsToken reports whether a worker proves itself with the token file. The broker on
-// this machine asks for it, even if it has yet to be started and to write it; a server
-// elsewhere does so when the operator brought its token here.
-func wantsToken(n NATSConfig) bool {
-	if n.URL == "" {
-		return true
-	}
-	if strings.Contains(n.URL, "@") {
-		return false
-	}
-	_, err := os.Stat(n.TokenFile)
-	return err == nil
 }
 
 func (p *program) openBroker(ctx context.Context) (err error) {
@@ -222,7 +201,8 @@ func (p *program) openBroker(ctx context.Context) (err error) {
 		}
 		p.opened("data folder", func(context.Context) { unlock() })
 	}
-	cfg := queue.BrokerConfig{URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, StoreDir: n.Store, TokenFile: n.TokenFile, Replicas: n.Cluster.Replicas}
+	cfg := queue.BrokerConfig{URL: n.URL, Credentials: n.Credentials, Listen: n.Listen, Advertise: n.Advertise, StoreDir: n.Store, TokenFile: n.TokenFile, Replicas: n.Cluster.Replicas,
+		TLS: queue.TLSConfig{SecretFile: filepath.Join(p.cfg.DataDir, "nats.secret"), CAFile: p.cfg.authorityFile(), Cert: n.TLS.Cert, Key: n.TLS.Key}}
 	if c := n.Cluster; c.on() {
 		cfg.Cluster = queue.ClusterConfig{Name: c.Name, Listen: c.Listen, Advertise: c.Advertise, Routes: c.Routes, Secret: c.Secret}
 	}
@@ -254,12 +234,15 @@ func (p *program) openOwner(ctx context.Context) error {
 	}
 	p.endTurn = sync.OnceFunc(done)
 	p.opened("turn", func(context.Context) { p.endTurn() })
-	nc, err := p.connect("api")
+	if err := p.openRegistry(ctx); err != nil {
+		return err
+	}
+	nc, err := p.connect(queue.OwnerName)
 	if err != nil {
 		return err
 	}
 	q := p.cfg.Queue
-	cfg := queue.OwnerConfig{
+	cfg := queue.OwnerConfig{Given: p.given(),
 		StickyWait: q.StickyWait, QueueTimeout: q.Timeout, MaxWaiting: q.MaxWaiting,
 		MaxWaitingPerKey: q.MaxWaitingPerKey, MaxAttempts: q.MaxAttempts, Replicas: p.cfg.NATS.Cluster.Replicas}
 	err = p.patiently(ctx, func(ctx context.Context) (err error) {
@@ -274,10 +257,11 @@ func (p *program) openOwner(ctx context.Context) error {
 }
 
 func (p *program) openWorker(ctx context.Context, nc *nats.Conn) error {
-	cfg, err := workerConfig(p.cfg)
+	cfg, err := workerConfig(p.joined.applied(p.cfg))
 	if err != nil {
 		return err
 	}
+	cfg.ID, cfg.Joined = p.joined.id, p.joined.id != ""
 	cfg.Session.Vet = (&vetting{cfg: cfg.Session, dir: p.cfg.DataDir, log: p.log}).vet
 	p.worker, err = worker.Open(ctx, nc, cfg, p.log)
 	if err != nil {

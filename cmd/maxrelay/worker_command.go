@@ -18,10 +18,11 @@ import (
 // workerCommand runs a worker; the commands below it manage those of a running node.
 func workerCommand() *cobra.Command {
 	c := &cobra.Command{Use: "worker", Short: "A worker that takes jobs from a broker", Args: cobra.NoArgs, RunE: running(workerNode)}
-	for _, managed := range []*cobra.Command{listWorkersCommand(), drainWorkerCommand(), resumeWorkerCommand()} {
+	for _, managed := range []*cobra.Command{listWorkersCommand(), drainWorkerCommand(), resumeWorkerCommand(), addWorkerCommand(), revokeWorkerCommand()} {
 		managingFlags(managed.Flags())
 		c.AddCommand(managed)
 	}
+	c.AddCommand(joinCommand())
 	return c
 }
 
@@ -180,5 +181,5 @@ func showWorkers(c *cobra.Command, answer []byte) error {
 			w.Account.Kind, w.limits(), w.CLIVersion, w.Version, w.Reason})
 	}
 	table(c.OutOrStdout(), rows)
-	return nil
+	return showMembers(c, answer)
 }

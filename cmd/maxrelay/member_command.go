@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"maxrelay/queue"
+)
+
+func addWorkerCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "add NAME", Short: "Invite a worker on another machine; the invitation is printed this once", Args: cobra.ExactArgs(1),
+		Long: "Invite a worker on another machine.\n\n" +
+			"The invitation is printed this once, and good for one `maxrelay worker join` within an hour. NAME is what the worker is called.",
+	}
+	c.Flags().StringSlice("pool", []string{"default"}, "`name` of a pool whose keys it serves; may be repeated")
+	c.Flags().Int("expires-in-days", 0, "`days` from now until it is not admitted any more")
+	c.RunE = managing(func(c *cobra.Command, m *manager, args []string) ([]byte, error) {
+		pools, _ := c.Flags().GetStringSlice("pool") // of a flag that is there
+		body := map[string]any{"name": args[0], "pools": pools}
+		if days := c.Flag("expires-in-days"); days.Changed {
+			body["expires_in_days"] = json.RawMessage(days.Value.String())
+		}
+		return m.ask(c.Context(), http.MethodPost, workersPath, body)
+	}, showInvitation)
+	return c
+}
+
+func showInvitation(c *cobra.Command, answer []byte) error {
+	var i struct {
+		Name         string     `json:"name"`
+		Token        string     `json:"token"`
+		InvitedUntil *time.Time `json:"invited_until"`
+	}
+	if err := json.Unmarshal(answer, &i); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.OutOrStdout(), i.Token)
+	fmt.Fprintf(c.ErrOrStderr(), "Give this line to `maxrelay worker join -` on the machine of %s, once and until %s.\n", i.Name, when(i.InvitedUntil, ""))
+	return nil
+}
+
+func revokeWorkerCommand() *cobra.Command {
+	return &cobra.Command{Use: "revoke NAME", Short: "Admit a worker no more; what it runs moves to others", Args: cobra.ExactArgs(1),
+		RunE: managing(func(c *cobra.Command, m *manager, args []string) ([]byte, error) {
+			return m.ask(c.Context(), http.MethodDelete, workersPath+"/"+url.PathEscape(args[0]), nil)
+		}, showMessage)}
+}
+
+// shownMember is a worker that may join, or has, as the management API shows it.
+type shownMember struct {
+	Name      string     `json:"name"`
+	State     string     `json:"state"`
+	Pools     []string   `json:"pools"`
+	AddedAt   *time.Time `json:"added_at"`
+	JoinedAt  *time.Time `json:"joined_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// showMembers shows nothing where nobody was ever invited.
+func showMembers(c *cobra.Command, answer []byte) error {
+	var all struct{ Members []shownMember }
+	if err := json.Unmarshal(answer, &all); err != nil || len(all.Members) == 0 {
+		return err
+	}
+	rows := [][]string{{"MEMBER", "STATE", "POOLS", "ADDED", "JOINED", "EXPIRES"}}
+	for _, m := range all.Members {
+		rows = append(rows, []string{m.Name, m.State, strings.Join(m.Pools, ","), when(m.AddedAt, ""), when(m.JoinedAt, "never"), when(m.ExpiresAt, "never")})
+	}
+	fmt.Fprintln(c.OutOrStdout())
+	table(c.OutOrStdout(), rows)
+	return nil
+}
+
+func joinCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "join [INVITATION | -]", Short: "Make this machine's worker one of a node, by an invitation of its `worker add`", Args: cobra.MaximumNArgs(1),
+		Long: "Make this machine's worker one of a node, by an invitation of its `maxrelay worker add`.\n\n" +
+			"Without an argument, or with -, the invitation is read from standard input: other users of this machine can see arguments.\n" +
+			"What the worker proves itself with from then on is kept in the data folder, and `maxrelay worker` uses it.",
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := LoadConfig(c.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			text, err := invitationOf(args, c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			return join(c.Context(), cfg, text, c.OutOrStdout())
+		},
+	}
+}
+
+// maxLine is longer than any invitation.
+const maxLine = 16 << 10
+
+func invitationOf(args []string, stdin io.Reader) (string, error) {
+	if len(args) > 0 && args[0] != "-" {
+		return args[0], nil
+	}
+	line, err := bufio.NewReader(io.LimitReader(stdin, maxLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("reading the invitation: %w", err)
+	}
+	return line, nil
+}
+
+// join makes sure first that there is a place for what it gets: an invitation works once.
+func join(ctx context.Context, cfg Config, text string, out io.Writer) error {
+	if cfg.NATS.URL != "" {
+		return errors.New("nats.url says to use another NATS server, where workers do not join: who may use it is decided there")
+	}
+	invitation, err := queue.ParseInvitation(text)
+	if err != nil {
+		return err
+	}
+	if err := writable(cfg.DataDir); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	credentials, err := queue.Join(ctx, invitation)
+	if err != nil {
+		return err
+	}
+	if err := credentials.Save(cfg.credentialsFile()); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "joined as %s, for pool %s: start it with `maxrelay worker`\n", credentials.Name, strings.Join(credentials.Pools, ", "))
+	return nil
+}
