@@ -75,7 +75,6 @@ type Result struct {
 	Status   int    // that the client got; 0 when nothing was sent
 	Code     chat.Code
 
-	Asked    Asked
 	Answered string // the model's name as the upstream tells it
 
 	Usage     chat.Usage
@@ -94,8 +93,7 @@ type Result struct {
 func (f *Forwarder) Serve(w http.ResponseWriter, r *http.Request, body []byte, asked Asked, who key.Identity) (Result, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	p := &passage{f: f, ctx: ctx, w: w, in: r, body: body, who: who, meter: new(meter)}
-	p.result.Asked = asked
+	p := &passage{f: f, ctx: ctx, w: w, in: r, body: body, asked: asked, who: who, meter: new(meter)}
 	if err := f.Check(w.Header(), r); err != nil {
 		return p.result, err
 	}

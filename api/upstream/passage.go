@@ -19,12 +19,13 @@ import (
 // passage is one request on its way there and back. It belongs to the goroutine of the
 // request.
 type passage struct {
-	f    *Forwarder
-	ctx  context.Context // of the client's request, and ended with Serve
-	w    http.ResponseWriter
-	in   *http.Request
-	body []byte
-	who  key.Identity
+	f     *Forwarder
+	ctx   context.Context // of the client's request, and ended with Serve
+	w     http.ResponseWriter
+	in    *http.Request
+	body  []byte
+	asked Asked
+	who   key.Identity
 
 	asking bool        // an upstream may be working on it
 	broke  error       // why reading the answer ended before its end
@@ -84,7 +85,7 @@ func (p *passage) inspect(resp *http.Response) error {
 	if err := gunzip(resp); err != nil {
 		return err
 	}
-	if p.result.Asked.UsesModel(p.in) {
+	if p.asked.UsesModel(p.in) {
 		endWithServe(resp)
 	}
 	if resp.Header.Get("Request-Id") != "" {
@@ -186,7 +187,7 @@ func (p *passage) count() {
 	p.meter.end()
 	p.result.Answered, p.result.Usage = p.meter.model, p.meter.counts.usage()
 	p.result.Code = cmp.Or(p.result.Code, p.meter.failed)
-	if p.meter.final || !p.asking || !p.result.Asked.UsesModel(p.in) {
+	if p.meter.final || !p.asking || !p.asked.UsesModel(p.in) {
 		return
 	}
 	p.result.Estimated = true
