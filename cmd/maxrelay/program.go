@@ -89,16 +89,7 @@ func (p *program) close() {
 
 // serve is everything on one machine.
 func serve(ctx context.Context, p *program) error {
-	if err := p.openMetrics(); err != nil {
-		return err
-	}
-	if err := p.openBroker(ctx); err != nil {
-		return err
-	}
-	if err := p.openOwner(ctx); err != nil {
-		return err
-	}
-	if err := p.openKeys(ctx); err != nil {
+	if err := p.openNode(ctx); err != nil {
 		return err
 	}
 	nc, err := p.connect("worker-" + p.cfg.Worker.Name)
@@ -117,6 +108,20 @@ func serve(ctx context.Context, p *program) error {
 	p.awaitWorker(ctx)
 	p.serves()
 	return nil
+}
+
+// openNode opens what an API node has before its listener.
+func (p *program) openNode(ctx context.Context) error {
+	if err := p.openMetrics(); err != nil {
+		return err
+	}
+	if err := p.openBroker(ctx); err != nil {
+		return err
+	}
+	if err := p.openOwner(ctx); err != nil {
+		return err
+	}
+	return p.openKeys(ctx)
 }
 
 // awaitWorker returns when the API knows the worker, whose first word may still be on its
@@ -141,16 +146,7 @@ func apiNode(ctx context.Context, p *program) error {
 	if p.cfg.NATS.URL == "" && p.cfg.NATS.Listen == "" {
 		return errors.New("no worker could join: set nats.listen or nats.url, or use `maxrelay serve`")
 	}
-	if err := p.openMetrics(); err != nil {
-		return err
-	}
-	if err := p.openBroker(ctx); err != nil {
-		return err
-	}
-	if err := p.openOwner(ctx); err != nil {
-		return err
-	}
-	if err := p.openKeys(ctx); err != nil {
+	if err := p.openNode(ctx); err != nil {
 		return err
 	}
 	if err := p.openAPI(ctx); err != nil {
