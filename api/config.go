@@ -83,8 +83,11 @@ func (c Config) validate() error {
 	if c.Keys == nil {
 		return errors.New("api: no keys configured")
 	}
-	if min(c.BodyIdle, c.BodyTimeout, c.Heartbeat, c.WriteTimeout, c.TurnTimeout, c.RecordTimeout) < 0 || c.BodyLimit < 0 || c.BodyBudget < c.BodyLimit {
+	if min(c.BodyIdle, c.BodyTimeout, c.Heartbeat, c.WriteTimeout, c.TurnTimeout, c.RecordTimeout) < 0 || c.BodyLimit < 0 {
 		return errors.New("api: a limit is negative")
+	}
+	if c.BodyBudget < c.BodyLimit {
+		return errors.New("api: the budget of all bodies is below the limit of one")
 	}
 	return nil
 }
