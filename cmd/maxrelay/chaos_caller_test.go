@@ -47,14 +47,15 @@ func (c *caller) live(ctx context.Context) {
 	}
 }
 
-// stream has one answer streamed after the other, in conversations of a few turns.
-func (c *caller) stream(ctx context.Context) {
+// goOn asks one question after the other, in conversations of a few turns, and has the
+// answers streamed or in one piece.
+func (c *caller) goOn(ctx context.Context, streamed bool) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if n%4 == 0 {
 			c.begin()
 		}
 		q := c.question(fmt.Sprintf("[[echo %d delay 40ms]]", 10+c.rng.IntN(30)))
-		e := c.post(c.t.Context(), c.title(q), c.body(q, true), func(int) {})
+		e := c.post(c.t.Context(), c.title(q), c.body(q, streamed), func(int) {})
 		c.judge(e, q, 0)
 		if e.how == whole {
 			c.past = append(c.past, q, c.reply(e))

@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
-// restartStreams run while everything is restarted.
-const restartStreams = 50
+// What runs while everything is restarted.
+const (
+	restartStreams = 50
+	restartWholes  = 6 // answers in one piece
+)
 
-// mustRestartUnnoticed restarts all processes, one after the other, while streams run.
+// mustRestartUnnoticed restarts all processes, one after the other, while answers run.
 // No request fails: an answer that runs is finished, and who is refused a connection
 // goes to the next node.
 func (s *storm) mustRestartUnnoticed() {
@@ -17,8 +20,8 @@ func (s *storm) mustRestartUnnoticed() {
 	ctx, over := context.WithCancel(s.t.Context())
 	defer over()
 	var callers sync.WaitGroup
-	for i := range restartStreams {
-		callers.Go(func() { newCaller(s, i).stream(ctx) })
+	for i := range restartStreams + restartWholes {
+		callers.Go(func() { newCaller(s, i).goOn(ctx, i < restartStreams) })
 	}
 	for _, st := range s.stations() {
 		if err := restarted(&fault{station: st}); err != nil {
@@ -27,10 +30,13 @@ func (s *storm) mustRestartUnnoticed() {
 	}
 	over()
 	callers.Wait()
+	failed := 0
 	for _, e := range s.endings {
 		if e.how != whole {
+			failed++
 			s.t.Errorf("%v to %v %v", s.since(e.asked), s.since(e.over), e)
 		}
 	}
-	s.t.Logf("%d processes restarted in %v under %d streams: %d requests", len(s.stations()), time.Since(s.begun).Round(time.Second), restartStreams, len(s.endings))
+	s.t.Logf("%d processes restarted in %v under %d streams and %d answers in one piece at a time: %d requests, %d failed",
+		len(s.stations()), time.Since(s.begun).Round(time.Second), restartStreams, restartWholes, len(s.endings), failed)
 }
