@@ -76,6 +76,9 @@ func OpenRecorder(ctx context.Context, nc *nats.Conn, cfg RecorderConfig, log ze
 	return r, nil
 }
 
+// streamConfig does not ask for compression: a node of a cluster that starts truncates its
+// last block and compresses it in the background at the same time, then appends plain
+// messages to it, and cannot read the block any more (nats-server 2.15.2).
 func streamConfig(cfg RecorderConfig) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        usageStream,
@@ -83,7 +86,6 @@ func streamConfig(cfg RecorderConfig) jetstream.StreamConfig {
 		Subjects:    []string{usageSubject + ".*.*"},
 		Retention:   jetstream.LimitsPolicy,
 		Storage:     jetstream.FileStorage,
-		Compression: jetstream.S2Compression,
 		Replicas:    cfg.Replicas,
 		MaxAge:      cfg.MaxAge,
 		MaxBytes:    cfg.MaxBytes,

@@ -71,12 +71,19 @@ func (st *station) start() error {
 	st.at.Unlock()
 	line, err := p.says(st.ready)
 	if err != nil {
+		p.tellAll()
 		return fmt.Errorf("%w:\n%s", err, p.text())
 	}
 	if url, ok := line["url"].(string); ok {
 		st.links[0].LeadTo(strings.TrimPrefix(url, "http://"))
 	}
 	return nil
+}
+
+// tellAll ends a process that does not do as it should, and has it say why in its log.
+func (p *proc) tellAll() {
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may be gone
+	<-p.done
 }
 
 // now is the process that is there, or was last.
@@ -102,8 +109,7 @@ func (st *station) stop() error {
 	select {
 	case <-p.done:
 	case <-time.After(guard):
-		st.signal(syscall.SIGQUIT) // its log says then what it waits for
-		<-p.done
+		p.tellAll()
 		return fmt.Errorf("%s did not end after SIGTERM", st.name)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
