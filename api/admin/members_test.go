@@ -29,7 +29,8 @@ func openGate(t *testing.T, advertise string) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(members.Close)
-	return openNode(t, startBroker(t), func(cfg *admin.Config) { cfg.Owner, cfg.Members = &queue.Owner{}, members })
+	srv := startBroker(t)
+	return openNode(t, srv, func(cfg *admin.Config) { cfg.Owner, cfg.Members = openOwner(t, srv), members })
 }
 
 func (n *node) members() []any {
@@ -111,7 +112,8 @@ func TestWhoIsNotInvited(t *testing.T) {
 }
 
 func TestWhereNobodyCanJoin(t *testing.T) {
-	outside := openNode(t, startBroker(t), func(cfg *admin.Config) { cfg.Owner = &queue.Owner{} })
+	srv := startBroker(t)
+	outside := openNode(t, srv, func(cfg *admin.Config) { cfg.Owner = openOwner(t, srv) })
 	for n, want := range map[*node]string{openGate(t, ""): "set nats.listen to an address that they reach", outside: "workers join the built-in broker only"} {
 		status, answer := n.ask(http.MethodPost, "/admin/workers", `{"name": "a"}`)
 		if message, _, _ := detail(answer); status != http.StatusConflict || !strings.Contains(message, want) {

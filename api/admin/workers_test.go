@@ -40,18 +40,24 @@ func newFleet(t *testing.T, handle queue.Handler) *fleet {
 	}
 	t.Cleanup(f.worker.Close)
 	f.worker.SetAccount(0.42, nil)
-	f.owner, err = queue.NewOwner(t.Context(), connect(t, srv), nil, queue.OwnerConfig{}, zerolog.Nop())
+	f.owner = openOwner(t, srv)
+	f.node = openNode(t, srv, func(cfg *admin.Config) { cfg.Owner = f.owner })
+	eventually(t, "the worker to be known", func() bool { return len(f.owner.Workers()) == 1 })
+	return f
+}
+
+func openOwner(t *testing.T, srv *server.Server) *queue.Owner {
+	t.Helper()
+	owner, err := queue.NewOwner(t.Context(), connect(t, srv), nil, queue.OwnerConfig{}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
-		f.owner.Close(over)
+		owner.Close(over)
 	})
-	f.node = openNode(t, srv, func(cfg *admin.Config) { cfg.Owner = f.owner })
-	eventually(t, "the worker to be known", func() bool { return len(f.owner.Workers()) == 1 })
-	return f
+	return owner
 }
 
 func connect(t *testing.T, srv *server.Server) *nats.Conn {
