@@ -58,9 +58,7 @@ func TestServeKeepsAConversationWarm(t *testing.T) {
 
 func TestAConversationStaysOnItsWorker(t *testing.T) {
 	s := newSite(t)
-	node := s.start("api", servesHTTP, realCLI, "api")
-	s.start("w1", takesJobs, realCLI, "worker")
-	s.start("w2", takesJobs, realCLI, "worker")
+	node, _ := twoWorkers(s)
 	tenTurns(t, s, node.url)
 }
 
@@ -95,6 +93,7 @@ func TestAnExistingNATSServerIsUsed(t *testing.T) {
 }
 
 func TestUsageEqualsTheUpstreams(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.model.Script(func(anthropictest.Request) *anthropictest.Reply {
 		r := anthropictest.Say("a", "b").WithUsage(anthropictest.Usage{InputTokens: 11, CacheReadInputTokens: 7, CacheCreationInputTokens: 5, OutputTokens: 3})
@@ -155,12 +154,17 @@ func TestAClientThatLeavesStopsTheModelAndTheProcessStaysWarm(t *testing.T) {
 
 // twoWorkers starts a node with two workers and returns them by the label that answers
 // carry.
+// twoWorkers starts a node and its workers together: each of these tests its CLI first,
+// which takes seconds.
 func twoWorkers(s *site) (node *proc, workers map[string]*proc) {
-	node = s.start("api", servesHTTP, realCLI, "api")
-	return node, map[string]*proc{
-		"w1": s.start("w1", takesJobs, realCLI, "worker"),
-		"w2": s.start("w2", takesJobs, realCLI, "worker"),
+	s.t.Helper()
+	node = s.launch("api", realCLI, "api")
+	workers = map[string]*proc{"w1": s.launch("w1", realCLI, "worker"), "w2": s.launch("w2", realCLI, "worker")}
+	s.ready(node, servesHTTP)
+	for _, w := range workers {
+		s.ready(w, takesJobs)
 	}
+	return node, workers
 }
 
 // busyWorker returns the one whose CLI has a request at the model.
@@ -179,6 +183,7 @@ func busyWorker(t *testing.T, workers map[string]*proc, r anthropictest.Request)
 }
 
 func TestAWorkerKilledBeforeTheFirstByteCostsNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	node, workers := twoWorkers(s)
 	gate := anthropictest.NewGate(anthropictest.BeforeHeaders)
@@ -207,6 +212,7 @@ func TestAWorkerKilledBeforeTheFirstByteCostsNothing(t *testing.T) {
 }
 
 func TestAWorkerKilledAfterTheFirstByteIsSaid(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	node, workers := twoWorkers(s)
 	gate := anthropictest.NewGate(2)
@@ -228,6 +234,7 @@ func TestAWorkerKilledAfterTheFirstByteIsSaid(t *testing.T) {
 }
 
 func TestNoCLIOutlivesItsProgram(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		mode string
 		end  func(*proc)

@@ -17,8 +17,12 @@ import (
 func TestTwoMachinesOneOfWhichIsAtItsLimit(t *testing.T) {
 	s := newSite(t)
 	node := s.start("api", servesHTTP, scriptedCLI, "api")
+	var machines []*proc
 	for _, name := range []string{"one", "two"} {
-		s.startMachine(name, s.subscribedAs(name))
+		machines = append(machines, s.launchMachine(name, s.subscribedAs(name)))
+	}
+	for _, p := range machines {
+		s.ready(p, takesJobs)
 	}
 	m := newMeteredModel(s, "one")
 
@@ -37,15 +41,15 @@ func TestTwoMachinesOneOfWhichIsAtItsLimit(t *testing.T) {
 		asking.answers, asking.by["one"], asking.by["two"], m.refusals(), 5*time.Second)
 }
 
-// startMachine starts a worker in a folder of its own, which has joined the node.
-func (s *site) startMachine(name string, cli func(testing.TB) (string, map[string]string)) *proc {
+// launchMachine starts a worker in a folder of its own, which has joined the node.
+func (s *site) launchMachine(name string, cli func(testing.TB) (string, map[string]string)) *proc {
 	s.t.Helper()
 	dir := filepath.Join(s.dir, "machine-"+name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
 	s.mustJoin(s.mustInvite(name), dir)
-	return s.start(name, takesJobs, cli, "worker", "--set", "data_dir="+dir, "--set", "nats.listen=")
+	return s.launch(name, cli, "worker", "--set", "data_dir="+dir, "--set", "nats.listen=")
 }
 
 // meteredModel refuses an account that is used up, and counts how often.

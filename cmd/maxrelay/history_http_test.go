@@ -38,6 +38,7 @@ func (c *talk) mustAsk(s *site, messages []message, session string) (worker stri
 }
 
 func TestClientsEditTheirHistories(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start("serve", servesHTTP, realCLI, "serve")
 	question := message{"user", "another question"}
