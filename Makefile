@@ -85,11 +85,11 @@ bin/cli/%/node_modules/.package-lock.json:
 bench: cli ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./queue/... ./session/... ./stats/... ./api/... ./cmd/...
 
-# Each takes its own number of rounds and prints medians; run it on a machine that is otherwise idle. Some ten minutes.
-FIGURES := ^Benchmark(FirstToken|Ways|ToolLoop|Memory|CacheReads|LargeBody)$$
+# Each takes its own number of rounds and prints medians; run it on a machine that is otherwise idle. Some twelve minutes.
+FIGURES := ^Benchmark(FirstToken|Ways|ToolLoop|Memory|CacheReads|LargeBody|Streams2000|WorkerKilled)$$
 
 .PHONY: figures
-figures: cli ## measure latency, memory and cache with the real CLI
+figures: cli ## measure latency, memory, cache, 2,000 streams, a failover
 	@$(GO) test -run '^$$' -bench '$(FIGURES)' -benchtime 1x -timeout 30m ./session ./cmd/maxrelay 2>&1 | \
 		awk '/^Benchmark.*[0-9]/ { print; fflush(); next } \
 		     /^(goos|goarch|pkg|PASS|ok)/ { next } /^cpu:/ { print; next } /FAIL|panic/ { bad = 1 } { print > "/dev/stderr" } END { exit bad }'
