@@ -74,14 +74,16 @@ func tokenReader(opts DialOptions) func() string {
 	}
 }
 
+const reconnectWait = 200 * time.Millisecond // and as much again by chance
+
 // connOptions are the same for all connections. The library's own pace (2 s between attempts, 60 of them, a ping each
 // 2 min) is made for other uses than a stream of tokens.
 func connOptions(name string, log zerolog.Logger) []nats.Option {
 	return []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(200 * time.Millisecond),
-		nats.ReconnectJitter(200*time.Millisecond, 200*time.Millisecond),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait, reconnectWait),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.RetryOnFailedConnect(true),
@@ -95,11 +97,13 @@ func connOptions(name string, log zerolog.Logger) []nats.Option {
 		nats.ConnectHandler(func(*nats.Conn) {
 			log.Debug().Str("connection", name).Msg("broker connection is there")
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			log.Info().Str("connection", name).Msg("broker connection is back")
-		}),
+		nats.ReconnectHandler(func(*nats.Conn) { logBack(log, name) }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logError(log, name, sub, err) }),
 	}
+}
+
+func logBack(log zerolog.Logger, name string) {
+	log.Info().Str("connection", name).Msg("broker connection is back")
 }
 
 func logError(log zerolog.Logger, name string, sub *nats.Subscription, err error) {

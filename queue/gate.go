@@ -199,6 +199,12 @@ func (g *gate) dropLocked(name string) (out []uint64) {
 	return out
 }
 
+func (g *gate) hasKey(public string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.keys[public] != ""
+}
+
 // names are the members that are known.
 func (g *gate) names() (all []string) {
 	g.mu.Lock()

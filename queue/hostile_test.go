@@ -2,6 +2,7 @@ package queue
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -12,6 +13,23 @@ func TestADirectoryUpdateCannotOverflowItsBounds(t *testing.T) {
 	u := directoryUpdate{V: wireVersion, Changes: []chainChange{{Ref: "p", Keep: math.MaxInt, Add: key[:]}}}
 	if _, err := parseDirectory(encode(u)); err == nil {
 		t.Error("a chain of 2^63 keys was taken")
+	}
+}
+
+func TestAHeartbeatIsOfASize(t *testing.T) {
+	for name, tc := range map[string]struct {
+		p  presence
+		ok bool
+	}{
+		"a common one":   {presence{Slots: 64, Info: encode("Claude Code")}, true},
+		"too many slots": {presence{Slots: math.MaxInt}, false},
+		"too busy":       {presence{Busy: math.MaxInt}, false},
+		"a long story":   {presence{Info: encode(strings.Repeat("x", maxPresence))}, false},
+	} {
+		tc.p.V, tc.p.ID = wireVersion, "w-123456"
+		if _, err := parsePresence(encode(tc.p)); (err == nil) != tc.ok {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

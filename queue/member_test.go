@@ -171,7 +171,8 @@ func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 			t.Errorf("%s: it joined", name)
 		}
 	}
-	if _, err := Join(testContext(t), i); err != nil {
+	c, err := Join(testContext(t), i)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Join(testContext(t), i); err == nil || strings.Contains(err.Error(), i.Secret) {
@@ -187,6 +188,11 @@ func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 	}
 	if _, err := Join(testContext(t), second); err != nil {
 		t.Error(err)
+	}
+
+	invite(t, r, "u", "std")
+	if _, err := r.join("u", publicKey(t, c)); err == nil {
+		t.Error("a worker took another's key for its own, and its place")
 	}
 
 	old := Member{Name: "late", Pools: []string{"std"}, Invite: make([]byte, 32), Invited: time.Now().Add(-time.Second)}

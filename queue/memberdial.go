@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
@@ -23,6 +25,10 @@ func DialMember(c Credentials, id string, log zerolog.Logger) (*nats.Conn, error
 	}
 	r := &refusals{log: log}
 	all := append(connOptions(id, log), nats.CustomInboxPrefix(memberInbox(id)), nats.Nkey(public, key.Sign), nats.Secure(r.hear(c.Anchor.Client())),
+		nats.CustomReconnectDelay(r.pause), nats.ReconnectHandler(func(*nats.Conn) {
+			r.forget()
+			logBack(log, id)
+		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { r.say(err) }),
 		nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
 			if isRefusal(err) {
@@ -54,7 +60,27 @@ type refusals struct {
 	log zerolog.Logger
 
 	mu   sync.Mutex
-	said string
+	said string // "" while there was none
+}
+
+// refusedPause is between two attempts of a worker that is not admitted: each is a warning in the node's log.
+const refusedPause = 10 * time.Second
+
+// pause is between two rounds of attempts.
+func (r *refusals) pause(int) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.said == errNotAdmitted.Error() {
+		return refusedPause
+	}
+	return reconnectWait + rand.N(reconnectWait)
+}
+
+// forget is for a connection that is there.
+func (r *refusals) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = ""
 }
 
 func (r *refusals) say(err error) {

@@ -319,6 +319,8 @@ func (r *Registry) join(name, key string) (Member, error) {
 		return m, errors.New("the invitation was used or is too old")
 	case !nkeys.IsValidPublicUserKey(key):
 		return m, errors.New("that is no key")
+	case r.b.gate.hasKey(key): // whose owner it would put out
+		return m, errors.New("that is the key of another worker")
 	}
 	m.Key, m.Joined, m.Invite, m.Invited = key, time.Now().UTC(), nil, time.Time{}
 	if revision, err = r.kv.Update(ctx, name, encode(m), revision); err != nil {

@@ -151,10 +151,13 @@ type presence struct {
 
 func parsePresence(data []byte) (presence, error) {
 	var p presence
+	if len(data) > maxPresence {
+		return p, errors.New("presence: too large")
+	}
 	if err := json.Unmarshal(data, &p); err != nil {
 		return p, fmt.Errorf("presence: %w", err)
 	}
-	if p.V != wireVersion || !isToken(p.ID) || p.Slots < 0 || p.Busy < 0 || p.Use < 0 || p.Use > 1 || len(p.Pools) > maxPools {
+	if p.V != wireVersion || !isToken(p.ID) || p.Slots < 0 || p.Slots > maxSlots || p.Busy < 0 || p.Busy > maxSlots || p.Use < 0 || p.Use > 1 || len(p.Pools) > maxPools {
 		return p, errors.New("presence: not of this version")
 	}
 	for _, pool := range p.Pools {
@@ -165,7 +168,11 @@ func parsePresence(data []byte) (presence, error) {
 	return p, nil
 }
 
-const maxPools = 64
+const (
+	maxPools    = 64
+	maxSlots    = 1 << 20
+	maxPresence = 64 << 10 // an owner keeps one of each worker
+)
 
 // pack puts a body behind a JSON header, without the cost of base64.
 func pack(header any, body []byte) []byte {

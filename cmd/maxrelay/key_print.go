@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -106,9 +107,17 @@ func showMessage(c *cobra.Command, answer []byte) error {
 func table(out io.Writer, rows [][]string) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		fmt.Fprintln(w, strings.Map(printed, strings.Join(row, "\t")))
 	}
 	w.Flush()
+}
+
+// printed leaves out what a terminal would obey: some cells are what a worker says of itself.
+func printed(r rune) rune {
+	if r != '\t' && !unicode.IsPrint(r) {
+		return '\uFFFD'
+	}
+	return r
 }
 
 func when(t *time.Time, absent string) string {
