@@ -118,6 +118,7 @@ func (e *ending) read(c *caller, body io.Reader, see func(pieces int)) error {
 	pieces := 0
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
+	lines.Split(wholeLines)
 	for lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
 		switch {
@@ -141,6 +142,11 @@ func (e *ending) read(c *caller, body io.Reader, see func(pieces int)) error {
 		return err
 	}
 	return errCutShort
+}
+
+// wholeLines drops the part of a line that a broken connection leaves.
+func wholeLines(data []byte, _ bool) (advance int, line []byte, err error) {
+	return bufio.ScanLines(data, false)
 }
 
 // errCutShort is a stream that ended in order and yet not at its end.
