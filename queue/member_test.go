@@ -263,6 +263,12 @@ func TestTheTokenOfAnOpenListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	operator, err := nats.Connect(url, nats.Token(token), nats.RootCAs(b.cfg.TLS.CAFile))
+	if err != nil {
+		t.Errorf("a client that has the authority's certificate as a file: %v", err)
+	} else {
+		operator.Close()
+	}
 	stranger := trust.Anchor{Pin: strings.Repeat("0", 64), Name: trust.Name}
 	if nc, err := nats.Connect(url, nats.Token(token), nats.Secure(stranger.Client())); err == nil {
 		nc.Close()
