@@ -67,7 +67,7 @@ func TestAnAnswerEndsWithItsKeysTokens(t *testing.T) {
 			if finish != "length" {
 				t.Errorf("finish reason %q", finish)
 			}
-			if size < 100_000 || size > 300_000 { // 50000 tokens of 4 bytes, with what the words are wrapped in
+			if size < 100_000 || size > 300_000 { // 50000 tokens of 4 bytes, and what was under way
 				t.Errorf("the answer was cut after %d bytes", size)
 			}
 			for range tc.n {
@@ -87,7 +87,7 @@ func TestAnAnswerEndsWithItsKeysTokens(t *testing.T) {
 	}
 }
 
-// ending is an answer's finish reason and its size.
+// ending is an answer's finish reason, and how many bytes the model said.
 func ending(t *testing.T, resp *http.Response) (finish string, size int) {
 	t.Helper()
 	parts := []string{}
@@ -103,7 +103,8 @@ func ending(t *testing.T, resp *http.Response) (finish string, size int) {
 	for _, part := range parts {
 		var c struct {
 			Choices []struct {
-				FinishReason string `json:"finish_reason"`
+				Delta, Message words
+				FinishReason   string `json:"finish_reason"`
 			}
 		}
 		must(t, json.Unmarshal([]byte(part), &c))
@@ -111,10 +112,26 @@ func ending(t *testing.T, resp *http.Response) (finish string, size int) {
 			if choice.FinishReason != "" {
 				finish = choice.FinishReason
 			}
+			size += choice.Delta.size() + choice.Message.size()
 		}
-		size += len(part)
 	}
 	return finish, size
+}
+
+// words are what an answer, or a piece of it, holds of the model's own words.
+type words struct {
+	Content   string
+	ToolCalls []struct {
+		Function struct{ Arguments string }
+	} `json:"tool_calls"`
+}
+
+func (s words) size() int {
+	n := len(s.Content)
+	for _, c := range s.ToolCalls {
+		n += len(c.Function.Arguments)
+	}
+	return n
 }
 
 // said makes an answer of so many tokens, by their bytes, in pieces.
