@@ -211,7 +211,9 @@ func (b *Broker) start(ctx context.Context, token string) error {
 	go func() {
 		defer close(up)
 		b.srv.Start()
-		for ctx.Err() == nil && log.fatal() == nil && !b.srv.ReadyForConnections(100*time.Millisecond) {
+		// It is asked once even when nobody wants it any more: a server that is stopped before it listens for other
+		// nodes goes on listening (nats-server 2.15.2).
+		for !b.srv.ReadyForConnections(100*time.Millisecond) && ctx.Err() == nil && log.fatal() == nil {
 		}
 	}()
 	<-up
