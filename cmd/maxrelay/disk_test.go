@@ -9,6 +9,7 @@ import (
 // The disk of one node of three is full for a while. Callers do not notice, operators
 // do, and after a restart it is a node like the others.
 func TestANodeWhoseDiskIsFull(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	d := newDisk(t)
 	full := c.nodes[2]
