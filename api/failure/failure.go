@@ -49,10 +49,10 @@ func (t Table) Of(err error) (Failure, Case, *chat.Error) {
 	if !ok {
 		e = &chat.Error{Code: chat.CodeInternal, Message: "the server made a mistake; its log has the request id"}
 	}
-	c, known := t[e.Code]
-	if !known {
-		c = t[chat.CodeInternal]
+	if _, known := t[e.Code]; !known { // a worker's own, which is not to be a label of metrics
+		e = &chat.Error{Code: chat.CodeInternal, Message: e.Message}
 	}
+	c := t[e.Code]
 	return Failure{Status: c.Status, RetryAfter: c.retryAfter(e), Final: c.Final, Code: string(e.Code.Told())}, c, e
 }
 

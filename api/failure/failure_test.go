@@ -49,7 +49,7 @@ func TestWhatIsNotKnownIsAFaultOfOurs(t *testing.T) {
 	if f.Status != 500 || f.Code != string(chat.CodeInternal) || c.Kind != "api" || e.Message == "" || e.Message == "secret" {
 		t.Errorf("an error of another type: %+v %+v", f, e)
 	}
-	if f, _, e := table.Of(&chat.Error{Code: "new", Message: "m"}); f.Status != 500 || f.Code != "new" || e.Message != "m" {
+	if f, _, e := table.Of(&chat.Error{Code: "new", Message: "m"}); f.Status != 500 || f.Code != string(chat.CodeInternal) || e.Message != "m" {
 		t.Errorf("an unknown code: %+v %+v", f, e)
 	}
 }

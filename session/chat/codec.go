@@ -17,6 +17,9 @@ func EncodeEvent(e Event) ([]byte, error) { return encode(e) }
 // DecodeEvent reads a frame's payload.
 func DecodeEvent(payload []byte) (Event, error) {
 	e, err := decode[Event](payload, "event")
+	if err == nil {
+		err = e.check()
+	}
 	if err != nil {
 		return Event{}, err
 	}
@@ -29,6 +32,9 @@ func EncodeOutcome(o Outcome) ([]byte, error) { return encode(o) }
 // DecodeOutcome reads the data of a turn's end.
 func DecodeOutcome(data []byte) (Outcome, error) {
 	o, err := decode[Outcome](data, "outcome")
+	if err == nil {
+		err = o.check()
+	}
 	if err != nil {
 		return Outcome{}, err
 	}
