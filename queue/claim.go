@@ -86,11 +86,14 @@ func (o *Owner) attemptLocked(worker, job string, epoch int) *Call {
 	return c
 }
 
+// maxRunning is how many attempts a worker can name in one message of the broker's greatest size.
+const maxRunning = 1 << 14
+
 // onAlive notes which attempts a worker still runs, and answers with those it should not.
 func (o *Owner) onAlive(m *nats.Msg) {
 	_, worker, ok := lastTwo(m.Subject)
 	var q aliveRequest
-	if !ok || json.Unmarshal(m.Data, &q) != nil {
+	if !ok || json.Unmarshal(m.Data, &q) != nil || len(q.Running) > maxRunning {
 		return
 	}
 	o.respond(m, encode(o.alive(worker, q, time.Now())))
@@ -130,7 +133,7 @@ func (o *Owner) missingLocked(c *Call, sent int, lost bool, now time.Time) {
 // respond answers at inboxes only: see isInbox.
 func (o *Owner) respond(m *nats.Msg, data []byte) {
 	if !isInbox(m.Reply) {
-		o.log.Warn().Str("subject", m.Subject).Msg("an answer was to go to no inbox: not answered")
+		o.calm.Warn().Str("subject", m.Subject).Msg("an answer was to go to no inbox: not answered")
 		return
 	}
 	if err := m.Respond(data); err != nil {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"crypto/sha256"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -93,10 +94,11 @@ func TestAnInvitedWorkerIsAnsweredItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := nc.PublishRequest(joinSubject("me"), "victim", []byte("no key")); err != nil {
+	sum := sha256.Sum256([]byte(i.Secret))
+	if err := nc.PublishRequest(joinSubject("me", sum[:]), "victim", []byte("no key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := nc.RequestWithContext(testContext(t), joinSubject("me"), []byte("no key")); err != nil { // behind it
+	if _, err := nc.RequestWithContext(testContext(t), joinSubject("me", sum[:]), []byte("no key")); err != nil { // behind it
 		t.Fatal(err)
 	}
 	if info, err := stream.Info(testContext(t)); err != nil || info.State.Msgs != 0 {

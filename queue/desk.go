@@ -17,7 +17,7 @@ const deskGroup = "desk"
 func (r *Registry) desk(m *nats.Msg) {
 	worker, subject, ok := cutVia(m.Subject)
 	if !ok || m.Reply != "" && !strings.HasPrefix(m.Reply, memberInbox(worker)+".") {
-		r.log.Warn().Str("worker", worker).Msg("a worker asked for an answer to somebody else: not passed on")
+		r.calm.Warn().Str("worker", worker).Msg("a worker asked for an answer to somebody else: not passed on")
 		return
 	}
 	if err := r.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: m.Reply, Data: m.Data}); err != nil {

@@ -79,6 +79,7 @@ const reconnectWait = 200 * time.Millisecond // and as much again by chance
 // connOptions are the same for all connections. The library's own pace (2 s between attempts, 60 of them, a ping each
 // 2 min) is made for other uses than a stream of tokens.
 func connOptions(name string, log zerolog.Logger) []nats.Option {
+	errors := calm(log)
 	return []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -98,7 +99,7 @@ func connOptions(name string, log zerolog.Logger) []nats.Option {
 			log.Debug().Str("connection", name).Msg("broker connection is there")
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { logBack(log, name) }),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logError(log, name, sub, err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logError(errors, name, sub, err) }),
 	}
 }
 

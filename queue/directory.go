@@ -39,7 +39,7 @@ func parseDirectory(data []byte) (directoryUpdate, error) {
 	if err := json.Unmarshal(data, &u); err != nil {
 		return u, fmt.Errorf("directory: %w", err)
 	}
-	if u.V != wireVersion {
+	if u.V != wireVersion || len(u.Changes) > maxHoldings {
 		return u, errors.New("directory: not of this version")
 	}
 	for _, c := range u.Changes {

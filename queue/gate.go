@@ -133,7 +133,7 @@ func (g *gate) admitInvited(c server.ClientAuthentication, opts *server.ClientOp
 	if !ok || !found || !m.invited(opts.Password, time.Now()) {
 		return false
 	}
-	return g.admitLocked(c, m.Member, invitedPermissions(name))
+	return g.admitLocked(c, m.Member, invitedPermissions(name, m.Invite))
 }
 
 // maxInside is how many connections of one member a node takes: one is its own, others are dead ones that the server has
@@ -141,9 +141,10 @@ func (g *gate) admitInvited(c server.ClientAuthentication, opts *server.ClientOp
 const maxInside = 64
 
 // admitLocked notes who is let in under the lock that a change of the member takes, so that none slips in behind it. A
-// key or a secret that was not sent encrypted is nobody's any more.
+// key or a secret that was not sent encrypted is nobody's any more. A connection proves itself once: a second CONNECT would
+// give it another id.
 func (g *gate) admitLocked(c server.ClientAuthentication, m Member, allowed *server.Permissions) bool {
-	if c.GetTLSConnectionState() == nil || len(g.inside[m.Name]) >= maxInside {
+	if c.GetTLSConnectionState() == nil || len(g.inside[m.Name]) >= maxInside || g.inside[m.Name][c.GetID()] {
 		return false
 	}
 	if g.inside[m.Name] == nil {

@@ -14,6 +14,34 @@ func TestADirectoryUpdateCannotOverflowItsBounds(t *testing.T) {
 	if _, err := parseDirectory(encode(u)); err == nil {
 		t.Error("a chain of 2^63 keys was taken")
 	}
+	u.Changes = make([]chainChange, maxHoldings+1)
+	for i := range u.Changes {
+		u.Changes[i].Ref = "p"
+	}
+	if _, err := parseDirectory(encode(u)); err == nil {
+		t.Error("more changes were taken than there are processes")
+	}
+}
+
+func TestASignOfLifeIsOfASize(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	o := startOwner(t, b, OwnerConfig{})
+	w := startRawWorker(t, b, o, "w-123456", 4)
+	inbox := w.nc.NewRespInbox()
+	answers, err := w.nc.SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.nc.PublishRequest(ownerSubject(o.node, verbAlive, w.id), inbox, encode(aliveRequest{Running: make([]attempt, maxRunning+1)})); err != nil {
+		t.Fatal(err)
+	}
+	if reply := w.alive(make([]attempt, maxRunning)...); len(reply.Gone) != maxRunning { // behind it
+		t.Errorf("%d are gone", len(reply.Gone))
+	}
+	if n, _, err := answers.Pending(); n != 0 || err != nil {
+		t.Errorf("%d answers to one that is too long, %v", n, err)
+	}
 }
 
 func TestAHeartbeatIsOfASize(t *testing.T) {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -91,7 +92,8 @@ func Join(ctx context.Context, i Invitation) (Credentials, error) {
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
-	m, err := nc.RequestWithContext(ctx, joinSubject(i.Name), []byte(public))
+	sum := sha256.Sum256([]byte(i.Secret))
+	m, err := nc.RequestWithContext(ctx, joinSubject(i.Name, sum[:]), []byte(public))
 	if err != nil {
 		return Credentials{}, fmt.Errorf("joining: %w", err)
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -190,8 +191,7 @@ func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 		t.Error(err)
 	}
 
-	invite(t, r, "u", "std")
-	if _, err := r.join("u", publicKey(t, c)); err == nil {
+	if _, err := r.join("u", markOf(invite(t, r, "u", "std")), publicKey(t, c)); err == nil {
 		t.Error("a worker took another's key for its own, and its place")
 	}
 
@@ -199,7 +199,7 @@ func TestAnInvitationIsForOneWorkerOnce(t *testing.T) {
 	if old.invited("", time.Now()) || old.State(time.Now()) != MemberExpired {
 		t.Error("an invitation of the past is taken")
 	}
-	if _, err := r.join("v", "no key"); err == nil {
+	if _, err := r.join("v", "", "no key"); err == nil {
 		t.Error("a worker joined twice")
 	}
 }
@@ -303,7 +303,7 @@ func TestARevokedWorkerIsOutAtOnce(t *testing.T) {
 	if err := r.Revoke(testContext(t), "w"); !errors.Is(err, ErrUnknownMember) {
 		t.Errorf("revoked again: %v", err)
 	}
-	if _, err := r.join("w", publicKey(t, c)); err == nil {
+	if _, err := r.join("w", "", publicKey(t, c)); err == nil {
 		t.Error("its key was taken again")
 	}
 	if all := r.List(); len(all) != 1 || all[0].State(time.Now()) != MemberRevoked || all[0].Key != "" {
@@ -365,6 +365,55 @@ func TestANewInvitationEndsTheConnectionsOfTheOldOne(t *testing.T) {
 	defer nc.Close()
 	invite(t, r, "w", "std")
 	eventually(t, "it is out", nc.IsClosed)
+}
+
+// A key can be on its way when another invitation replaces the one that it came with.
+func TestAKeyIsForTheInvitationThatItCameWith(t *testing.T) {
+	t.Parallel()
+	_, r := startOpenBroker(t)
+	old := invite(t, r, "w", "std")
+	now := invite(t, r, "w", "std")
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, mark := range map[string]string{"of the former": markOf(old), "of none": "", "of another": strings.Repeat("0", 64)} {
+		if _, err := r.join("w", mark, public); err == nil {
+			t.Errorf("the key %s was taken", name)
+		}
+	}
+	if _, err := r.join("w", markOf(now), public); err != nil {
+		t.Error(err)
+	}
+}
+
+// markOf is how the subject of a join names an invitation.
+func markOf(i Invitation) string {
+	sum := sha256.Sum256([]byte(i.Secret))
+	_, mark, _ := cutLast(joinSubject(i.Name, sum[:]))
+	return mark
+}
+
+// An owner hears workers as soon as it is there, and must not believe what they say of their pools.
+func TestAnOpenRegistryKnowsItsMembers(t *testing.T) {
+	t.Parallel()
+	b, r := startOpenBroker(t)
+	join(t, r, "w", "poor")
+	cfg := b.cfg
+	r.Close()
+	b.Close()
+	b, err := OpenBroker(testContext(t), cfg, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if pools, joined := openRegistry(t, b).Given("w-123456"); !joined || !slices.Equal(pools, []string{"poor"}) {
+		t.Errorf("it knows %v, %t", pools, joined)
+	}
 }
 
 func TestAMemberHasSoManyConnectionsAtANode(t *testing.T) {

@@ -71,6 +71,7 @@ type Owner struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 	log  zerolog.Logger
+	calm zerolog.Logger // for what anybody can cause at will
 
 	disconnects <-chan Disconnect // nil without an embedded broker
 	status      chan nats.Status
@@ -133,6 +134,7 @@ func NewOwner(ctx context.Context, nc *nats.Conn, disconnects <-chan Disconnect,
 		tending:      func() {},
 	}
 	o.log = log.With().Str("node", o.node).Logger()
+	o.calm = calm(o.log)
 	o.ctx, o.cancel = context.WithCancelCause(context.Background())
 	if err := o.open(ctx); err != nil {
 		o.shut(err)
@@ -167,15 +169,21 @@ func (o *Owner) open(ctx context.Context) (err error) {
 	return o.greet(ctx)
 }
 
-// subscribe lifts the client library's bound on undelivered messages: dropping some silently would cost a resend, and
-// the bounds that count are those of a call's buffer and of the worker's window.
+// What may wait for one of an owner's handlers. Honest workers do not fill it: it is for one that floods. What is dropped
+// comes again, for frames and updates are numbered, heartbeats repeated, and all else is asked again without an answer.
+const (
+	maxUnheard      = 1 << 17
+	maxUnheardBytes = 64 << 20
+)
+
+// subscribe bounds what the handler has not heard yet.
 func (o *Owner) subscribe(subject string, handler nats.MsgHandler) error {
 	sub, err := o.nc.Subscribe(subject, handler)
 	if err != nil {
 		return fmt.Errorf("owner: subscribing: %w", err)
 	}
 	o.subs = append(o.subs, sub)
-	return sub.SetPendingLimits(-1, -1)
+	return sub.SetPendingLimits(maxUnheard, maxUnheardBytes)
 }
 
 // Submit takes a job and places its first ticket. The call must be closed.

@@ -27,10 +27,10 @@ func memberPermissions(id string, pools []string) *server.Permissions {
 	}
 }
 
-// invitedPermissions let an invited worker hand in its key.
-func invitedPermissions(name string) *server.Permissions {
+// invitedPermissions let an invited worker hand in its key, under the invitation that it came with.
+func invitedPermissions(name string, invite []byte) *server.Permissions {
 	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: []string{joinSubject(name)}},
+		Publish:   &server.SubjectPermission{Allow: []string{joinSubject(name, invite)}},
 		Subscribe: &server.SubjectPermission{Allow: []string{invitedInbox(name) + ".>"}},
 	}
 }

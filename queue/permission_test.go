@@ -89,7 +89,7 @@ func TestAJoinedWorkerMayDoNothingElse(t *testing.T) {
 		// as somebody else
 		claimSubject(o.node, "other", id), claimSubject(o.node, "std", "you-123456"), ownerSubject(o.node, verbBody, "you-123456"),
 		ownerSubject(o.node, verbAlive, "you-123456"), ownerSubject(o.node, verbHere, id), frameSubject(o.node, "you-123456", "job"),
-		upSubject("you-123456", verbBeat), upSubject("you-123456", verbBye), joinSubject("you"), joinSubject("me"),
+		upSubject("you-123456", verbBeat), upSubject("you-123456", verbBye), joinSubject("you", []byte{1}), joinSubject("me", []byte{1}),
 		// to others
 		downSubject("you-123456", verbRun), downSubject("you-123456", verbCancel), downSubject(id, verbRun), downSubject(everyWorker, verbHello), "_INBOX_owner.x", "_INBOX.x",
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.RELAY.CONNZ", "anything",
@@ -143,7 +143,7 @@ func TestAnInvitedWorkerMayOnlyHandInItsKey(t *testing.T) {
 	}
 	defer nc.Close()
 	l := &limited{t: t, nc: nc, refused: errors.New("not of interest")}
-	for _, subject := range []string{joinSubject("you"), claimSubject("n", "std", "me-123456"), upSubject("me-123456", verbBeat), "$JS.API.INFO", "$KV.WCREDS.me"} {
+	for _, subject := range []string{joinSubject("you", []byte{1}), joinSubject("me", []byte{1}), claimSubject("n", "std", "me-123456"), upSubject("me-123456", verbBeat), "$JS.API.INFO", "$KV.WCREDS.me"} {
 		if !l.is(nc.Publish(subject, nil)) {
 			t.Errorf("publishing to %s was let through", subject)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,12 +51,14 @@ type Registry struct {
 	kv  jetstream.KeyValue
 	log zerolog.Logger
 
+	calm zerolog.Logger // for what anybody can cause at will
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	watch  sync.WaitGroup
 }
 
-// OpenRegistry lets workers join an embedded broker. It is closed with Close, before the broker.
+// OpenRegistry lets workers join an embedded broker, and returns when it knows those that have. It is closed with Close, before the broker.
 func (b *Broker) OpenRegistry(ctx context.Context) (*Registry, error) {
 	if b.srv == nil {
 		return nil, errors.New("workers join the built-in broker only: who may use the server at nats.url is decided there")
@@ -64,7 +67,7 @@ func (b *Broker) OpenRegistry(ctx context.Context) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{b: b, nc: nc, log: b.log}
+	r := &Registry{b: b, nc: nc, log: b.log, calm: calm(b.log)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := r.open(ctx); err != nil {
 		r.Close()
@@ -85,7 +88,7 @@ func (r *Registry) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.nc.QueueSubscribe(joinSubject("*"), joinGroup, r.onJoin); err != nil {
+	if _, err := r.nc.QueueSubscribe("join.*.*", joinGroup, r.onJoin); err != nil {
 		return err
 	}
 	if _, err := r.nc.Subscribe(changeSubject, r.onChange); err != nil {
@@ -95,7 +98,12 @@ func (r *Registry) open(ctx context.Context) error {
 		return err
 	}
 	r.watch.Go(r.follow)
-	return nil
+	select {
+	case <-r.b.gate.loaded: // before an owner hears a worker, of whose pools it would know nothing
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Close leaves the workers that are connected where they are.
@@ -291,14 +299,14 @@ func (r *Registry) take(e jetstream.KeyValueEntry) {
 
 // onJoin takes the key of an invited worker. Only a connection with the secret of its invitation may ask, under its name.
 func (r *Registry) onJoin(m *nats.Msg) {
-	_, name, _ := cutLast(m.Subject)
+	name, invite, _ := lastTwo(m.Subject)
 	if !strings.HasPrefix(m.Reply, invitedInbox(name)+".") {
 		return
 	}
-	member, err := r.join(name, string(m.Data))
+	member, err := r.join(name, invite, string(m.Data))
 	reply := joined{Pools: member.Pools, URLs: r.addresses()}
 	if err != nil {
-		r.log.Warn().Err(err).Str("worker", name).Msg("a worker did not join")
+		r.calm.Warn().Err(err).Str("worker", name).Msg("a worker did not join")
 		reply = joined{Refused: err.Error()}
 	} else {
 		r.log.Info().Str("worker", name).Strs("pools", member.Pools).Msg("a worker has joined")
@@ -308,14 +316,14 @@ func (r *Registry) onJoin(m *nats.Msg) {
 	}
 }
 
-func (r *Registry) join(name, key string) (Member, error) {
+func (r *Registry) join(name, invite, key string) (Member, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, registryWait)
 	defer cancel()
 	m, revision, err := r.get(ctx, name)
 	switch {
 	case err != nil:
 		return m, err
-	case m.State(time.Now()) != MemberInvited:
+	case m.State(time.Now()) != MemberInvited, hex.EncodeToString(m.Invite) != invite:
 		return m, errors.New("the invitation was used or is too old")
 	case !nkeys.IsValidPublicUserKey(key):
 		return m, errors.New("that is no key")

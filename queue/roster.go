@@ -91,7 +91,9 @@ func (o *Owner) onBeat(id string, data []byte) {
 	if token(p.Name) != labelOf(p.ID) {
 		p.Name = p.ID // nobody goes by another's name
 	}
-	if given, joined := o.cfg.Given(id); joined {
+	given, joined := o.cfg.Given(id)
+	if joined {
+		p.Name = labelOf(id)
 		p.Pools = slices.DeleteFunc(p.Pools, func(pool string) bool { return !slices.Contains(given, pool) })
 	}
 	if err != nil || p.ID != id {
@@ -101,6 +103,10 @@ func (o *Owner) onBeat(id string, data []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	w := o.workers[id]
+	if w == nil && joined && o.startsLocked(labelOf(id)) >= maxStarts {
+		o.calm.Warn().Str("worker", id).Msg("a worker has more starts than it can have: not taken")
+		return
+	}
 	if w == nil {
 		w = &remote{holdings: make(map[string]*holding)}
 		o.workers[id] = w
@@ -119,6 +125,19 @@ func (o *Owner) onBeat(id string, data []byte) {
 	o.fallBackFromLocked(w)
 	o.giveUpLocked(w.Pools)
 	o.rosterChangedLocked()
+}
+
+// maxStarts is how many starts of one joined worker an owner knows: the present one, and former ones that have yet to be
+// missed. Each costs memory here, and the broker a consumer.
+const maxStarts = 16
+
+func (o *Owner) startsLocked(label string) (n int) {
+	for id := range o.workers {
+		if labelOf(id) == label {
+			n++
+		}
+	}
+	return n
 }
 
 // rosterChangedLocked wakes those who wait for the roster.

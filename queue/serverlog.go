@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -12,10 +13,16 @@ import (
 // serverLog passes the server's lines on, quietly: its notices are debug lines here.
 type serverLog struct {
 	log    zerolog.Logger
+	calm   zerolog.Logger // most errors are of clients that fail to come in
 	redact *strings.Replacer
 
 	mu  sync.Mutex
 	err error // the first fatal line; the server reports a taken port in no other way
+}
+
+// calm is a logger for what a client can cause as often as it likes: of a flood it tells the beginning, and then a sample.
+func calm(log zerolog.Logger) zerolog.Logger {
+	return log.Sample(&zerolog.BurstSampler{Burst: 20, Period: 10 * time.Second, NextSampler: &zerolog.BasicSampler{N: 1000}})
 }
 
 func newServerLog(log zerolog.Logger, secrets ...string) *serverLog {
@@ -25,7 +32,8 @@ func newServerLog(log zerolog.Logger, secrets ...string) *serverLog {
 			pairs = append(pairs, s, "[secret]")
 		}
 	}
-	return &serverLog{log: log.With().Str("part", "broker").Logger(), redact: strings.NewReplacer(pairs...)}
+	log = log.With().Str("part", "broker").Logger()
+	return &serverLog{log: log, calm: calm(log), redact: strings.NewReplacer(pairs...)}
 }
 
 func (l *serverLog) line(format string, args []any) string {
@@ -36,7 +44,7 @@ func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug().Msg(l.li
 func (l *serverLog) Debugf(format string, args ...any)  { l.log.Debug().Msg(l.line(format, args)) }
 func (l *serverLog) Tracef(format string, args ...any)  { l.log.Trace().Msg(l.line(format, args)) }
 func (l *serverLog) Warnf(format string, args ...any)   { l.log.Warn().Msg(l.line(format, args)) }
-func (l *serverLog) Errorf(format string, args ...any)  { l.log.Warn().Msg(l.line(format, args)) }
+func (l *serverLog) Errorf(format string, args ...any)  { l.calm.Warn().Msg(l.line(format, args)) }
 
 func (l *serverLog) Fatalf(format string, args ...any) {
 	line := l.line(format, args)

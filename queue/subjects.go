@@ -47,7 +47,11 @@ func pullSubject(consumer string) string {
 // viaSubject is where a joined worker sends what is for another subject, which the desk looks at first.
 func viaSubject(worker, subject string) string { return "via." + worker + "." + subject }
 
-func joinSubject(name string) string { return "join." + name }
+// joinSubject names the invitation besides, by the hash of its secret: what was sent under one must not be taken for
+// another that has replaced it since.
+func joinSubject(name string, invite []byte) string {
+	return "join." + name + "." + hex.EncodeToString(invite)
+}
 
 // Joined and invited workers have inboxes that nobody else's name can lead to.
 func memberInbox(id string) string    { return inboxPrefix("member") + "." + id }
