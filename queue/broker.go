@@ -155,6 +155,10 @@ const (
 	maxSubs  = 1024 // of one connection
 )
 
+// pingEvery is between the server's questions whether a client is there; one that leaves two without an answer is gone.
+// The server's own pace of 2 minutes would let the dead connections of a worker with a bad network pile up.
+const pingEvery = 20 * time.Second
+
 func (b *Broker) clustered() bool { return b.cfg.Cluster.Name != "" }
 
 // options is how the embedded server is run.
@@ -184,6 +188,7 @@ func (b *Broker) options() (*server.Options, error) {
 		JetStreamMaxStore:     b.cfg.MaxStore,
 		SyncAlways:            true,
 		DisableShortFirstPing: true,
+		PingInterval:          pingEvery,
 		MaxConn:               maxConns,
 		MaxSubs:               maxSubs,
 	}

@@ -137,8 +137,9 @@ func (g *gate) admitInvited(c server.ClientAuthentication, opts *server.ClientOp
 }
 
 // maxInside is how many connections of one member a node takes: one is its own, others are dead ones that the server has
-// yet to notice. Each id that a worker makes up costs owners memory and the broker a consumer.
-const maxInside = 64
+// yet to notice, as it does within a minute (pingEvery). Each can have the server keep 64 MB that it asks for and does not
+// read (nats-server 2.15.2), for 10 s.
+const maxInside = 16
 
 // admitLocked notes who is let in under the lock that a change of the member takes, so that none slips in behind it. A
 // key or a secret that was not sent encrypted is nobody's any more. A connection proves itself once: a second CONNECT would
