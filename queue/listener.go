@@ -88,12 +88,26 @@ func (b *Broker) secure(opts *server.Options, open bool) error {
 	return nil
 }
 
-// clusterSecret is that of the nodes, or the node's own.
+// clusterSecret is that of the nodes, or the node's own. Where both are the same, the workers that joined this node
+// before it was one of several know all of them.
 func (b *Broker) clusterSecret() (string, error) {
-	if b.clustered() || b.cfg.TLS.SecretFile == "" {
+	if b.clustered() {
+		b.compareSecrets()
 		return b.cfg.Cluster.Secret, nil
 	}
+	if b.cfg.TLS.SecretFile == "" {
+		return "", nil
+	}
 	return loadSecret(b.cfg.TLS.SecretFile, rand.Text()+rand.Text())
+}
+
+// compareSecrets warns of workers that joined this node on its own and will not know it in its cluster.
+func (b *Broker) compareSecrets() {
+	own, err := readToken(b.cfg.TLS.SecretFile)
+	if err == nil && own != b.cfg.Cluster.Secret {
+		b.log.Warn().Str("file", b.cfg.TLS.SecretFile).Msg("workers that joined this node before it was in a cluster do not know it now: " +
+			"they join again, or all nodes take what this file has as the cluster's secret; without such workers, remove the file")
+	}
 }
 
 // reachable tells whether a worker elsewhere has an address to come to.

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
+
+	"maxrelay/queue/trust"
 )
 
 // DialMember connects a joined worker under an id of NewWorkerID. Like Dial it keeps trying for ever.
@@ -63,14 +65,15 @@ type refusals struct {
 	said string // "" while there was none
 }
 
-// refusedPause is between two attempts of a worker that is not admitted: each is a warning in the node's log.
+// refusedPause is between two attempts of a worker that is not admitted, or that does not take the node for its own: each
+// is a line in the node's log.
 const refusedPause = 10 * time.Second
 
 // pause is between two rounds of attempts.
 func (r *refusals) pause(int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.said == errNotAdmitted.Error() {
+	if r.said == errNotAdmitted.Error() || r.said == trust.ErrStranger.Error() {
 		return refusedPause
 	}
 	return reconnectWait + rand.N(reconnectWait)

@@ -14,6 +14,7 @@ import (
 type serverLog struct {
 	log    zerolog.Logger
 	calm   zerolog.Logger // most errors are of clients that fail to come in
+	once   zerolog.Logger // once a minute: a client that does not know this node tries again and again
 	redact *strings.Replacer
 
 	mu  sync.Mutex
@@ -33,7 +34,8 @@ func newServerLog(log zerolog.Logger, secrets ...string) *serverLog {
 		}
 	}
 	log = log.With().Str("part", "broker").Logger()
-	return &serverLog{log: log, calm: calm(log), redact: strings.NewReplacer(pairs...)}
+	once := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	return &serverLog{log: log, calm: calm(log), once: once, redact: strings.NewReplacer(pairs...)}
 }
 
 func (l *serverLog) line(format string, args []any) string {
@@ -44,7 +46,21 @@ func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug().Msg(l.li
 func (l *serverLog) Debugf(format string, args ...any)  { l.log.Debug().Msg(l.line(format, args)) }
 func (l *serverLog) Tracef(format string, args ...any)  { l.log.Trace().Msg(l.line(format, args)) }
 func (l *serverLog) Warnf(format string, args ...any)   { l.log.Warn().Msg(l.line(format, args)) }
-func (l *serverLog) Errorf(format string, args ...any)  { l.calm.Warn().Msg(l.line(format, args)) }
+
+func (l *serverLog) Errorf(format string, args ...any) {
+	line := l.line(format, args)
+	if isDistrusted(line) {
+		l.once.Warn().Str("client", line).Msg("a client takes this node for another: a worker whose invitation is of another authority has to join again (`maxrelay worker revoke`, `add`, `join`)")
+		return
+	}
+	l.calm.Warn().Msg(line)
+}
+
+// isDistrusted tells the server's line of a client that ended the handshake because of the node's certificate, which is
+// all that the node hears: who the client is comes after it (nats-server 2.15.2, RFC 8446 section 6.2).
+func isDistrusted(line string) bool {
+	return strings.Contains(line, "TLS handshake error") && strings.Contains(line, "bad certificate")
+}
 
 func (l *serverLog) Fatalf(format string, args ...any) {
 	line := l.line(format, args)

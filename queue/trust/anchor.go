@@ -40,7 +40,8 @@ func ClientOf(file string) *tls.Config {
 	}}
 }
 
-var errStranger = errors.New("this is not the node that was promised: its certificate is from somebody else")
+// ErrStranger is what a client says of a node with a certificate of another authority.
+var ErrStranger = errors.New("this is not the node that was promised: its certificate is from somebody else")
 
 // verify takes the one certificate with the pin as the authority, and checks the rest as ever.
 func (a Anchor) verify(s tls.ConnectionState) error {
@@ -62,7 +63,7 @@ func (a Anchor) verify(s tls.ConnectionState) error {
 		}
 	}
 	if !found {
-		return errStranger
+		return ErrStranger
 	}
 	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: name})
 	return err
