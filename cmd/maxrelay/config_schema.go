@@ -106,13 +106,17 @@ func didYouMean(name, separator string, spell func(configKey) string) string {
 	return fmt.Sprintf(" (did you mean %s?)", best)
 }
 
-// unlikeness also sees a right word in the wrong section, which in YAML is a slip of the indentation.
+// unlikeness also sees a right word in the wrong section, which in YAML is a slip of the indentation, and before that the
+// end of a longer word in the right one, as keys for api_keys.
 func unlikeness(name, candidate, separator string) int {
 	whole := editDistance(name, candidate)
 	if separator != "." {
 		return whole
 	}
 	lastOf := func(s string) string { return s[strings.LastIndex(s, ".")+1:] }
+	if section := strings.TrimSuffix(name, lastOf(name)); strings.HasPrefix(candidate, section) && strings.HasSuffix(candidate, "_"+lastOf(name)) {
+		return 1
+	}
 	return min(whole, 1+editDistance(lastOf(name), lastOf(candidate)))
 }
 

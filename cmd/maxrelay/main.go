@@ -90,6 +90,7 @@ func running(open func(context.Context, *program) error) func(*cobra.Command, []
 		defer signal.Stop(hangups)
 		setLogLevel(cfg.Log.Level)
 		p := newProgram(cfg, newLogger(cfg.Log, os.Stderr))
+		tell(p.log, cfg.notices())
 		p.onReload(reloadLogLevel)
 		defer p.close()
 		if err := open(c.Context(), p); err != nil {
