@@ -104,14 +104,16 @@ func (b *Broker) form(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("forming the cluster: %w", err)
 	}
+	lost := &abandoned{anew: make(map[string]*server.StreamConfig)}
 	err = b.patiently(ctx, func(ctx context.Context) error {
+		b.giveUp(ctx, js, lost)
 		_, err := b.turns(ctx, js)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("forming the cluster: %w", err)
 	}
-	return b.catchUp(ctx)
+	return b.catchUp(ctx, func() { b.giveUp(ctx, js, lost) })
 }
 
 // peers counts the other nodes this one is connected to.
@@ -137,7 +139,7 @@ const (
 
 // catchUp waits until this node has what the others have: after a restart its memory streams are empty, and with one
 // such node too many the next leader would be too.
-func (b *Broker) catchUp(ctx context.Context) error {
+func (b *Broker) catchUp(ctx context.Context, giveUp func()) error {
 	late := time.After(catchUpWait)
 	pause := time.NewTicker(catchUpPause)
 	defer pause.Stop()
@@ -146,6 +148,7 @@ func (b *Broker) catchUp(ctx context.Context) error {
 		if health.Error == "" {
 			return nil
 		}
+		giveUp()
 		select {
 		case <-pause.C:
 		case <-late:

@@ -133,6 +133,50 @@ func holders(o *Owner, key Key) int {
 	return len(o.holders[key])
 }
 
+// Of the streams in memory the two nodes know nothing, and the third, which may, does not come back.
+func TestTwoOfThreeNodesStartWithoutTheThird(t *testing.T) {
+	t.Parallel()
+	configs := clusterConfigs(t)
+	nodes := startCluster(t, configs)
+	o := startOwner(t, nodes[0], OwnerConfig{Replicas: 3})
+	if err := o.Mark(testContext(t), "m"); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range nodes {
+		b.kill()
+	}
+
+	nodes = startCluster(t, configs[:2])
+	o = startOwner(t, nodes[0], OwnerConfig{Replicas: 3})
+	startWorker(t, nodes[1], WorkerConfig{Name: "w"}, echo)
+	awaitWorkers(t, o, 1)
+	if r := read(t, submit(t, o, job("hello"))); r.text != "hello" || r.err != nil {
+		t.Errorf("got %+v", r)
+	}
+
+	done, err := startCluster(t, configs[2:])[0].Turn(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	eventually(t, "all streams to be on three nodes", func() bool {
+		return copies(t, o, jobsStream) == 3 && copies(t, o, "KV_"+marksBucket) == 3 && copies(t, o, "KV_"+turnBucket) == 3
+	})
+	if r := read(t, submit(t, o, job("again"))); r.text != "again" || r.err != nil {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// copies is how many nodes keep a stream, 0 while nobody says.
+func copies(t *testing.T, o *Owner, name string) int {
+	t.Helper()
+	stream, err := o.js.Stream(testContext(t), name)
+	if err != nil || stream.CachedInfo().Cluster == nil {
+		return 0
+	}
+	return 1 + len(stream.CachedInfo().Cluster.Replicas)
+}
+
 // The worker and the leaders of the streams are on the node that stops.
 func TestANodeThatStopsInterruptsNothing(t *testing.T) {
 	t.Parallel()

@@ -111,6 +111,9 @@ func (o *Owner) ensureMarks(ctx context.Context) (jetstream.KeyValue, error) {
 		Bucket: marksBucket, Description: "which API node keeps the answer to a repeated request",
 		TTL: MarkTTL, Storage: jetstream.MemoryStorage, MaxBytes: marksBytes, MaxValueSize: 2 * maxToken, Replicas: o.cfg.Replicas,
 	})
+	if tooFewNodes(err) {
+		kv, err = o.js.KeyValue(ctx, marksBucket)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("mark: %w", err)
 	}

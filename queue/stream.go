@@ -63,7 +63,7 @@ func workerConsumerConfig(worker string, cfg OwnerConfig) jetstream.ConsumerConf
 		MaxDeliver:    -1,
 		MaxAckPending: 2 * cfg.MaxWaiting,
 		MaxWaiting:    16,
-		Replicas:      cfg.Replicas, // a work queue's consumers must have as many as the stream
+		Replicas:      0, // as many as the stream: a work queue's consumers must
 	}
 }
 
@@ -71,6 +71,9 @@ func workerConsumerConfig(worker string, cfg OwnerConfig) jetstream.ConsumerConf
 // the tickets of the former one.
 func (o *Owner) ensureStream(ctx context.Context) (created time.Time, err error) {
 	stream, err := o.js.CreateOrUpdateStream(ctx, jobsConfig(o.cfg))
+	if tooFewNodes(err) {
+		stream, err = o.js.Stream(ctx, jobsStream)
+	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("creating stream %s: %w", jobsStream, err)
 	}

@@ -40,6 +40,10 @@ type follower struct {
 // inactive is how long the broker keeps a consumer that nobody reads.
 const inactive = time.Minute
 
+// noPeers is the broker's answer where a stream cannot have its copies because nodes are
+// missing (nats-server 2.15.2, JSClusterNoPeersErrF).
+const noPeers jetstream.ErrorCode = 10005
+
 func newFollower(nc *nats.Conn, js jetstream.JetStream, cfg jetstream.StreamConfig, log zerolog.Logger) *follower {
 	return &follower{nc: nc, js: js, config: cfg, log: log.With().Str("stream", cfg.Name).Logger(), moved: make(chan struct{})}
 }
@@ -47,6 +51,9 @@ func newFollower(nc *nats.Conn, js jetstream.JetStream, cfg jetstream.StreamConf
 // open makes the stream and returns when all that it holds is applied.
 func (f *follower) open(ctx context.Context) error {
 	stream, err := f.js.CreateOrUpdateStream(ctx, f.config)
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == noPeers {
+		stream, err = f.js.Stream(ctx, f.config.Name) // the next node that starts spreads it
+	}
 	if err != nil {
 		return fmt.Errorf("creating stream %s: %w", f.config.Name, err)
 	}
