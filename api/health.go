@@ -3,9 +3,11 @@ package api
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"maxrelay/api/key"
 	"maxrelay/api/roster"
 	"maxrelay/queue"
 )
@@ -26,38 +28,44 @@ type workerHealth struct {
 	Slots      int          `json:"slots"`
 	Busy       int          `json:"busy"`
 	CLIVersion string       `json:"cli_version,omitempty"`
-	Reason     string       `json:"reason,omitempty"` // told to callers on this machine and to administrators
+
+	// Told to callers on this machine and to administrators.
+	Pools  []string `json:"pools,omitempty"`
+	Reason string   `json:"reason,omitempty"`
 }
 
-// health says whether a request would find a worker.
+// health says whether a request of the default pool would find a worker.
 func (s *Server) health(x *exchange, r *http.Request) error {
-	h := health{
-		Status: roster.Unavailable, Provider: "claude-code-cli", Timestamp: time.Now().UTC(), Version: s.cfg.Version,
-		Reason: "no worker can serve", Workers: []workerHealth{},
+	h := health{Status: roster.OK, Provider: "claude-code-cli", Timestamp: time.Now().UTC(), Version: s.cfg.Version, Workers: []workerHealth{}}
+	workers, insider := s.owner.Workers(), s.isInsider(r)
+	for _, w := range workers {
+		h.Workers = append(h.Workers, healthOf(w, insider))
 	}
-	status := http.StatusServiceUnavailable
-	insider := s.isInsider(r)
-	for _, w := range s.owner.Workers() {
-		wh := healthOf(w)
-		if wh.State == roster.OK {
-			h.Status, h.Reason, status = roster.OK, "", http.StatusOK
-		}
-		if !insider {
-			wh.Reason = ""
-		}
-		h.Workers = append(h.Workers, wh)
-	}
-	if len(h.Workers) == 0 {
-		h.Reason = cmp.Or(s.cfg.Pending(), "no worker is connected")
-	}
-	if s.owner.CutOff() {
-		h.Status, h.Reason, status = roster.Unavailable, "the message broker cannot be reached", http.StatusServiceUnavailable
-	}
+	h.Reason = s.unfit(workers)
 	h.Warning = strings.Join(s.warnings(), "; ")
-	if status != http.StatusOK {
-		x.Header().Set("Retry-After", "5")
+	if h.Reason == "" {
+		return x.json(http.StatusOK, h)
 	}
-	return x.json(status, h)
+	h.Status = roster.Unavailable
+	x.Header().Set("Retry-After", "5")
+	return x.json(http.StatusServiceUnavailable, h)
+}
+
+// unfit is why no request of the default pool can be served, "" when one can.
+func (s *Server) unfit(workers []queue.WorkerInfo) string {
+	if s.owner.CutOff() {
+		return "the message broker cannot be reached"
+	}
+	mine := slices.DeleteFunc(slices.Clone(workers), func(w queue.WorkerInfo) bool { return !slices.Contains(w.Pools, key.DefaultPool) })
+	switch {
+	case slices.ContainsFunc(mine, func(w queue.WorkerInfo) bool { state, _ := roster.Of(w).State(); return state == roster.OK }):
+		return ""
+	case len(mine) > 0:
+		return "no worker of pool " + key.DefaultPool + " can serve"
+	case len(workers) > 0:
+		return cmp.Or(s.cfg.Pending(), "no worker of pool "+key.DefaultPool+" is connected: those that are serve other pools")
+	}
+	return cmp.Or(s.cfg.Pending(), "no worker is connected")
 }
 
 func (s *Server) warnings() (all []string) {
@@ -79,13 +87,17 @@ func (s *Server) warnings() (all []string) {
 	return all
 }
 
-func healthOf(w queue.WorkerInfo) workerHealth {
+func healthOf(w queue.WorkerInfo, insider bool) workerHealth {
 	worker := roster.Of(w)
 	state, reason := worker.State()
-	return workerHealth{Name: w.Name, State: state, Slots: w.Slots, Busy: w.Busy, CLIVersion: worker.Told.CLIVersion, Reason: reason}
+	h := workerHealth{Name: w.Name, State: state, Slots: w.Slots, Busy: w.Busy, CLIVersion: worker.Told.CLIVersion}
+	if insider {
+		h.Pools, h.Reason = w.Pools, reason
+	}
+	return h
 }
 
-// isInsider reports whether a caller may know what is wrong with workers.
+// isInsider reports whether a caller may know what is wrong with workers, and whom they serve.
 func (s *Server) isInsider(r *http.Request) bool {
 	return s.madeHere(r) || s.cfg.Admin != nil && s.cfg.Admin.SignedIn(r)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -286,7 +287,7 @@ func TestResolve(t *testing.T) {
 func TestHealth(t *testing.T) {
 	n := openNode(t, Config{Version: "1.2.3"}, queue.OwnerConfig{}, echo)
 	resp := n.do(testContext(t), http.MethodGet, "/health", "")
-	if body := read(t, resp); resp.StatusCode != 200 || !strings.Contains(body, `"status":"ok","provider":"claude-code-cli"`) || !strings.Contains(body, `"name":"bench","state":"ok","slots":64`) || !strings.Contains(body, `"version":"1.2.3"`) {
+	if body := read(t, resp); resp.StatusCode != 200 || !strings.Contains(body, `"status":"ok","provider":"claude-code-cli"`) || !strings.Contains(body, `"name":"bench","state":"ok","slots":64`) || !strings.Contains(body, `"pools":["default"]`) || !strings.Contains(body, `"version":"1.2.3"`) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
@@ -295,6 +296,38 @@ func TestHealthWithoutWorker(t *testing.T) {
 	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
 	resp := n.do(testContext(t), http.MethodGet, "/health", "")
 	if body := read(t, resp); resp.StatusCode != 503 || !strings.Contains(body, `"reason":"no worker is connected"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+// A request of another pool's key is not what /health speaks of.
+func TestHealthIsThatOfTheDefaultPool(t *testing.T) {
+	serving, draining := queue.WorkerInfo{Pools: []string{"mine", "default"}}, queue.WorkerInfo{Pools: []string{"default"}, Draining: true}
+	private := queue.WorkerInfo{Pools: []string{"mine"}}
+	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
+	for name, tc := range map[string]struct {
+		workers []queue.WorkerInfo
+		reason  string
+	}{
+		"one of several pools":          {[]queue.WorkerInfo{draining, serving}, ""},
+		"one of another pool":           {[]queue.WorkerInfo{private}, "no worker of pool default is connected: those that are serve other pools"},
+		"one that drains, one of other": {[]queue.WorkerInfo{draining, private}, "no worker of pool default can serve"},
+		"none":                          {nil, "no worker is connected"},
+	} {
+		if got := n.unfit(tc.workers); got != tc.reason {
+			t.Errorf("%s: %q, want %q", name, got, tc.reason)
+		}
+	}
+}
+
+func TestHealthOfAStationWhoseOnlyWorkerIsPrivate(t *testing.T) {
+	n := openNode(t, Config{}, queue.OwnerConfig{}, nil)
+	w, err := queue.NewWorker(testContext(t), n.nc, queue.WorkerConfig{Name: "mine", Pools: []string{"mine"}, Slots: 1}, func(context.Context, *queue.Task) {}, zerolog.Nop())
+	must(t, err)
+	t.Cleanup(w.Close)
+	eventually(t, "the worker", func() bool { return len(n.owner.Workers()) == 1 })
+	resp := n.do(testContext(t), http.MethodGet, "/health", "")
+	if body := read(t, resp); resp.StatusCode != 503 || !strings.Contains(body, `"reason":"no worker of pool default is connected`) || !strings.Contains(body, `"pools":["mine"]`) || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
