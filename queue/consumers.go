@@ -37,17 +37,32 @@ func (o *Owner) tendConsumers() {
 		if !o.nc.IsConnected() {
 			continue // onConnected comes
 		}
-		if err := t.tend(); err != nil && o.ctx.Err() == nil {
-			o.log.Warn().Err(err).Msg("consumers not in order, trying again")
+		err := t.tend()
+		if o.ctx.Err() != nil {
+			return
+		}
+		if t.tell(err); err != nil {
 			retry.Reset(tendRetry)
 		}
 	}
+}
+
+// tell logs changes only: without a majority of a cluster every try fails.
+func (t *tender) tell(err error) {
+	switch was := t.failed; {
+	case err != nil && !was:
+		t.o.log.Warn().Err(err).Msg("consumers not in order, trying again")
+	case err == nil && was:
+		t.o.log.Info().Msg("consumers are in order again")
+	}
+	t.failed = err != nil
 }
 
 // tender remembers which consumers this owner has made. It belongs to the goroutine of tendConsumers.
 type tender struct {
 	o              *Owner
 	pools, workers map[string]bool
+	failed         bool // the last time
 }
 
 func (t *tender) tend() error {

@@ -96,6 +96,9 @@ func (r *Reader) Next(ctx context.Context) (Batch, error) {
 // and gets nothing.
 func (r *Reader) Reopen() { r.consumer = nil }
 
+// Follows reports whether the last Next read from the broker, be it that there was nothing.
+func (r *Reader) Follows() bool { return r.consumer != nil }
+
 // At is the message that comes next.
 func (r *Reader) At() uint64 { return r.next }
 

@@ -126,3 +126,19 @@ func TestReadersEndWithTheirContext(t *testing.T) {
 		t.Errorf("%v, error %v, want the context's cause", b, err)
 	}
 }
+
+func TestAReaderFollowsOnceItHasReadFromTheBroker(t *testing.T) {
+	_, nc := connect(t)
+	open(t, nc, RecorderConfig{})
+	r := newReader(t, nc, 1)
+	if r.Follows() {
+		t.Error("follows before it has asked")
+	}
+	if b, err := r.Next(t.Context()); err != nil || b.Last != 0 || !r.Follows() {
+		t.Errorf("%+v, %v, follows %t an empty record", b, err, r.Follows())
+	}
+	nc.Close()
+	if _, err := r.Next(t.Context()); err == nil || r.Follows() {
+		t.Errorf("%v, follows %t without a connection", err, r.Follows())
+	}
+}

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"maxrelay/queue"
 	"maxrelay/session/chat"
@@ -58,4 +60,42 @@ func TestWithoutTheBroker(t *testing.T) {
 	refused(t, l, request(hourly(3), 1, 1), chat.CodeRateLimited)
 	settle(t, admit(t, l, request(life(1000), 10, 90)), 5)
 	awaitTotal(t, l, lifeAccount(), 65)
+}
+
+// What is left of a cluster without a majority can still be read, and knows what it had before.
+func TestOnlyAChangeThatIsKeptEndsTheWarning(t *testing.T) {
+	j := startLimiter(t, startBroker(t), Config{Tick: time.Hour}).journal
+	before := entry{account: lifeAccount(), request: "r", step: stepFirst, change: 1}
+	if _, err := j.write(testContext(t), before); err != nil {
+		t.Fatal(err)
+	}
+	j.ailing.kept(lifeAccount(), errors.New("no majority"))
+	if total, err := j.read(testContext(t), lifeAccount()); total != 1 || err != nil || !j.ailing.is() {
+		t.Errorf("after a read: %d, %v, ailing %t", total, err, j.ailing.is())
+	}
+	if _, err := j.write(testContext(t), before); !errors.Is(err, errRepeated) || !j.ailing.is() {
+		t.Errorf("after a change that was there: %v, ailing %t", err, j.ailing.is())
+	}
+	j.probe(testContext(t))
+	if total, err := j.read(testContext(t), lifeAccount()); total != 1 || err != nil || j.ailing.is() {
+		t.Errorf("after a change of nothing: %d, %v, ailing %t", total, err, j.ailing.is())
+	}
+}
+
+func TestAilingIsToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	a := ailing{log: zerolog.New(&log)}
+	lost := errors.New("no majority")
+	for range 3 {
+		a.kept(lifeAccount(), lost)
+		a.heard(nil)
+		a.heard(lost)
+	}
+	a.kept(lifeAccount(), nil)
+	a.heard(nil)
+	a.heard(lost)
+	a.heard(nil)
+	if got := log.String(); strings.Count(got, "are not kept") != 2 || strings.Count(got, "kept again") != 2 {
+		t.Errorf("logged %s", got)
+	}
 }

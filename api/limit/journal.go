@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,11 +25,11 @@ type journal struct {
 	self     string
 	wait     time.Duration
 	log      zerolog.Logger
-	ailing   atomic.Bool // the broker did not answer the last time
+	ailing   ailing
 }
 
 func newJournal(nc *nats.Conn, js jetstream.JetStream, home place, self string, cfg Config, log zerolog.Logger) *journal {
-	j := &journal{home: home, ledger: newLedger(self), js: js, self: self, wait: cfg.QuotaWait, log: log}
+	j := &journal{home: home, ledger: newLedger(self), js: js, self: self, wait: cfg.QuotaWait, log: log, ailing: ailing{log: log}}
 	j.follower = newFollower(nc, js, home.config(cfg.Replicas), log)
 	j.follower.apply, j.follower.anew = j.apply, j.ledger.clear
 	return j
@@ -59,14 +58,16 @@ func (j *journal) write(ctx context.Context, e entry) (total int64, err error) {
 	for {
 		ack, err := j.publish(ctx, e)
 		if err == nil {
-			j.heard(nil)
+			if !ack.Duplicate { // it may have had that before it began to ail
+				j.ailing.kept(e.account, nil)
+			}
 			return j.told(e.account, ack)
 		}
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():
 			err = fmt.Errorf("changing a quota: %w", err)
-			j.heard(err)
+			j.ailing.kept(e.account, err)
 			return 0, err
 		}
 	}
@@ -96,20 +97,10 @@ const (
 // patience bounds a wait for the broker.
 func (j *journal) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	wait := j.wait
-	if j.ailing.Load() {
+	if j.ailing.is() {
 		wait = min(wait, ailingWait)
 	}
 	return context.WithTimeout(context.WithoutCancel(ctx), wait)
-}
-
-// heard notes whether the broker answered.
-func (j *journal) heard(err error) {
-	switch {
-	case err != nil && !j.ailing.Swap(true):
-		j.log.Warn().Err(err).Msg("token quotas are not kept: requests that need a reservation are refused")
-	case err == nil && j.ailing.CompareAndSwap(true, false):
-		j.log.Info().Msg("token quotas are kept again")
-	}
 }
 
 // publish tries once, for half of the time there is: an ack may be lost.
@@ -125,7 +116,7 @@ func (j *journal) read(ctx context.Context, a account) (int64, error) {
 	ctx, cancel := j.patience(ctx)
 	defer cancel()
 	total, err := j.readOnce(ctx, a)
-	j.heard(err)
+	j.ailing.heard(err)
 	return total, err
 }
 

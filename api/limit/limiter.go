@@ -231,7 +231,7 @@ func (l *Limiter) Tokens(key string, daily bool) int64 {
 // Warning says what is not kept at the moment, "" when all is.
 func (l *Limiter) Warning() string {
 	switch {
-	case l.journal.ailing.Load():
+	case l.journal.ailing.is():
 		return "token quotas are not kept: the broker does not answer"
 	case l.rates.isAlone():
 		return "request rates are kept by this node alone: the broker does not answer"

@@ -54,7 +54,10 @@ func (l *Limiter) lookAround(running context.Context) {
 	if running.Err() != nil {
 		return
 	}
-	l.journal.heard(err)
+	l.journal.ailing.heard(err)
+	if err == nil {
+		l.journal.probe(ctx)
+	}
 	if err == nil && current {
 		l.settleEnded(ctx)
 		l.sweep(ctx)

@@ -165,7 +165,7 @@ func (k *keeper) apply(batch stats.Batch) error {
 			return err
 		}
 	}
-	if k.behind.Swap(false) {
+	if k.reader.Follows() && k.behind.Swap(false) {
 		k.log.Info().Msg("usage log is kept up with the record again")
 	}
 	level := batch.Left == 0
