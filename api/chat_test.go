@@ -119,8 +119,13 @@ func TestAStreamThatWaitsTellsWhereItStands(t *testing.T) {
 		t.Errorf("headers %v", h)
 	}
 	r := bufio.NewReader(resp.Body)
-	if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, ": waiting for a worker, position 1, about ") {
-		t.Errorf("line %q, %v", line, err)
+	for range 2 {
+		if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, ": waiting for a worker, position 1, about ") {
+			t.Errorf("line %q, %v", line, err)
+		}
+		if line, err := r.ReadString('\n'); err != nil || line != "\n" {
+			t.Errorf("line %q, %v", line, err)
+		}
 	}
 	must(t, n.owner.Resume(testContext(t), n.owner.Workers()[0].ID))
 	if data, _ := chunks(t, r); said(t, data) != "late" {
@@ -128,6 +133,49 @@ func TestAStreamThatWaitsTellsWhereItStands(t *testing.T) {
 	}
 	if h := n.post(ask("soon", `,"stream":true`)).Header; h.Get("X-Maxrelay-Queue-Position") != "" {
 		t.Errorf("one that did not wait has headers %v", h)
+	}
+}
+
+// Longer than the pause before another attempt, so that the stream waits in the queue by then.
+const afterThePause = 1500 * time.Millisecond
+
+func TestAStreamThatWaitsAgainForgetsWhoFailedIt(t *testing.T) {
+	owner := make(chan *queue.Owner, 1)
+	n := openNode(t, Config{Heartbeat: afterThePause}, queue.OwnerConfig{}, func(ctx context.Context, p *play) {
+		if p.task.Epoch > 1 {
+			echo(ctx, p)
+			return
+		}
+		p.send(chat.Event{Type: chat.EventTurn, Session: chat.SessionNew})
+		o := <-owner
+		must(t, o.Drain(testContext(t), o.Workers()[0].ID))
+		eventually(t, "the worker to drain", func() bool { return o.Workers()[0].Draining })
+		p.end(queue.End{Retry: queue.RetryLater}, chat.Outcome{Error: &chat.Error{Code: chat.CodeOverloaded, Message: "overloaded"}})
+	})
+	owner <- n.owner
+	resp := n.post(ask("again", `,"stream":true`))
+	if h := resp.Header; h.Get("X-Maxrelay-Worker") != "" || h.Get("X-Maxrelay-Queue-Ms") != "" || h.Get("X-Maxrelay-Session") != "" || h.Get("X-Maxrelay-Queue-Position") != "1" {
+		t.Errorf("headers %v", h)
+	}
+	must(t, n.owner.Resume(testContext(t), n.owner.Workers()[0].ID))
+	if data, _ := chunks(t, resp.Body); said(t, data) != "again" {
+		t.Errorf("got %s", data)
+	}
+}
+
+func TestANewAttemptIsSeenBeforeItHasASession(t *testing.T) {
+	lost, found := &turn{attempt: 1, worker: "lost", session: chat.SessionNew}, &turn{index: 1, attempt: 1, worker: "other"}
+	var p reply
+	p.see(lost)
+	lost.attempt, lost.worker, lost.session = 2, "found", ""
+	p.see(lost)
+	if p.first.worker != "found" || p.first.session != "" {
+		t.Errorf("it is %+v", p.first)
+	}
+	lost.session = chat.SessionReplayed
+	p.see(lost)
+	if p.see(found); p.first.worker != "found" {
+		t.Errorf("another answer is told of: %+v", p.first)
 	}
 }
 
@@ -503,6 +551,9 @@ func TestQueueWithoutWorkerSaysSo(t *testing.T) {
 	resp := n.post(ask("hi", ``))
 	if _, code, _ := errorCode(t, read(t, resp)); resp.StatusCode != 503 || code != "no_worker" || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %s %v", resp.StatusCode, code, resp.Header)
+	}
+	if log := n.logged.String(); !strings.Contains(log, `"pool":"default"`) {
+		t.Errorf("the log does not name the pool: %s", log)
 	}
 	if e := n.usage(1)[0]; e.Status != 503 || e.ErrorCode != "no_worker" || e.Attempts != 0 || e.Usage != (chat.Usage{}) {
 		t.Errorf("recorded %+v", e)

@@ -14,10 +14,11 @@ import (
 // dialect is one of the APIs that clients speak: how a question is read, and how answers
 // and failures are told. What lies between is the same for all.
 type dialect struct {
-	read func(body []byte) (*question, error)
-	fail func(err error, request string) failure.Failure
-	beat string // shows the client of a stream that it lives
-	id   string // header that names the request, besides x-request-id
+	read  func(body []byte) (*question, error)
+	fail  func(err error, request string) failure.Failure
+	beat  string // shows the client of a stream that it lives
+	still string // likewise, behind where one stands that waits for a worker
+	id    string // header that names the request, besides x-request-id
 }
 
 var (
@@ -29,8 +30,8 @@ var (
 	messagesAPI = &dialect{
 		read: readMessages,
 		fail: anthropic.FailureOf,
-		beat: anthropic.Ping,
-		id:   "Request-Id",
+		beat: anthropic.Ping, still: anthropic.Ping,
+		id: "Request-Id",
 	}
 )
 

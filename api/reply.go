@@ -38,6 +38,7 @@ type reply struct {
 
 // come is how an answer was come by.
 type come struct {
+	turn    *turn
 	attempt int
 	worker  string
 	waited  time.Duration
@@ -47,8 +48,9 @@ type come struct {
 // see notes how the first answer is come by, while its turn is the reply's; until that
 // is known, how another one is.
 func (p *reply) see(t *turn) {
-	if t.index == 0 && t.session != "" || p.first.session == "" {
-		p.first = come{t.attempt, t.worker, t.waited, t.session}
+	again := t == p.first.turn && t.attempt > p.first.attempt
+	if again || t.index == 0 && t.session != "" || p.first.session == "" {
+		p.first = come{t, t.attempt, t.worker, t.waited, t.session}
 	}
 }
 
@@ -221,7 +223,7 @@ func (p *reply) fail(ctx context.Context, err error) {
 }
 
 func (p *reply) logFailure(err error) {
-	e := p.server.log.Warn().Err(err).Str("request", p.x.label)
+	e := p.server.log.Warn().Err(err).Str("request", p.x.label).Str("pool", p.x.identity.Pool)
 	for _, t := range p.turns {
 		e.Str("worker", t.workerID).Int("attempt", t.attempt)
 	}

@@ -24,8 +24,16 @@ func (p *reply) standing() (queue.Standing, bool) {
 func (p *reply) beat(dst []byte) []byte {
 	if s, waits := p.standing(); waits {
 		dst = fmt.Appendf(dst, ": waiting for a worker, position %d, about %d s\n\n", s.Position, wholeSeconds(s.Estimate))
+		return append(dst, p.x.speaks.still...)
 	}
 	return append(dst, p.x.speaks.beat...)
+}
+
+// unsee forgets who had the first answer when it waits again: their attempt failed.
+func (p *reply) unsee() {
+	if t := p.first.turn; t != nil && t.call != nil && t.call.Waits() {
+		p.first = come{}
+	}
 }
 
 // standingHeaders is for an answer whose status goes out before a worker has it.

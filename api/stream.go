@@ -74,6 +74,7 @@ func (p *reply) take(buf []byte, w writer, a arrival) ([]byte, error) {
 // write sends frames and reports whether the client took them.
 func (p *reply) write(frames []byte) bool {
 	if !p.x.streamed {
+		p.unsee()
 		p.headers(p.x.Header())
 		p.standingHeaders(p.x.Header())
 		p.x.openStream()

@@ -48,6 +48,8 @@ type Call struct {
 	home       *remote   // the worker of a sticky ticket
 	homed      bool      // this round had its sticky wait
 	avoid      []string  // workers that failed it
+	position   int       // where it was last seen to stand in this round, 0 if it was not
+	stands     time.Time // since when it does
 	refused    int       // attempts that an account refused: they cost nothing, and each account is asked once
 
 	// Running.

@@ -68,6 +68,27 @@ func TestWhereAJobStands(t *testing.T) {
 	}
 }
 
+func TestAnEstimateCountsDownToTheEndOfTheWait(t *testing.T) {
+	now := time.Now()
+	c := &Call{queueUntil: now.Add(40 * time.Second)}
+	for i, step := range []struct {
+		at, position int
+		turns, want  time.Duration
+	}{
+		{0, 3, 30 * time.Second, 30 * time.Second},
+		{10, 3, 30 * time.Second, 20 * time.Second},
+		{15, 2, 20 * time.Second, 20 * time.Second}, // it moved on
+		{20, 1, 90 * time.Second, 20 * time.Second}, // it is given up before
+		{30, 1, 5 * time.Second, time.Second},       // overdue: at any moment now
+		{39, 1, 500 * time.Millisecond, 500 * time.Millisecond},
+		{50, 1, 5 * time.Second, 0},
+	} {
+		if got := c.stoodLocked(step.position, step.turns, now.Add(time.Duration(step.at)*time.Second)); got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
+	}
+}
+
 func TestAJobWithAFreeSlotWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)

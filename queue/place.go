@@ -21,7 +21,7 @@ func (o *Owner) enterLocked(c *Call, pause time.Duration) *outgoing {
 	o.lineLocked(c.line()).waiting++
 	now := time.Now()
 	c.queueUntil = now.Add(pause + o.cfg.QueueTimeout)
-	c.homed = false
+	c.homed, c.position = false, 0
 	if pause > 0 {
 		o.pauseLocked(c, pause)
 		return nil

@@ -162,6 +162,8 @@ func reasonOf(j queue.WaitingJob, pool poolView) string {
 		return "no worker of pool " + pool.Pool + " is connected"
 	case pool.Serving == 0:
 		return fmt.Sprintf("none of the %d workers of pool %s takes requests: see GET /admin/workers", pool.Workers, pool.Pool)
+	case j.Place == queue.PlaceLine && pool.Busy >= pool.Slots:
+		return fmt.Sprintf("all %d slots of pool %s are taken, and other requests of its key are before it; keys take turns", pool.Slots, pool.Pool)
 	case j.Place == queue.PlaceLine:
 		return "other requests of its key are before it; keys take turns"
 	case pool.Busy < pool.Slots:

@@ -16,7 +16,8 @@ func TestWhyAJobWaits(t *testing.T) {
 	}{
 		"all 8 slots of pool p are taken":                                  {queue.WaitingJob{Place: queue.PlaceBroker}, full},
 		"a worker is about to take it":                                     {queue.WaitingJob{Place: queue.PlaceBroker}, poolView{Pool: "p", Workers: 1, Serving: 1, Slots: 8, Busy: 7}},
-		"other requests of its key are before it":                          {queue.WaitingJob{Place: queue.PlaceLine}, full},
+		"all 8 slots of pool p are taken, and other requests of its key":   {queue.WaitingJob{Place: queue.PlaceLine}, full},
+		"other requests of its key are before it; keys take turns":         {queue.WaitingJob{Place: queue.PlaceLine}, poolView{Pool: "p", Workers: 1, Serving: 1, Slots: 8, Busy: 7}},
 		"no worker of pool p is connected":                                 {queue.WaitingJob{Place: queue.PlaceLine}, poolView{Pool: "p"}},
 		"none of the 2 workers of pool p takes requests":                   {queue.WaitingJob{Place: queue.PlaceBroker}, poolView{Pool: "p", Workers: 2}},
 		"worker box-1 holds its conversation; it is waited for 500ms more": {queue.WaitingJob{Place: queue.PlaceWorker, Worker: "box-1", Until: 500 * time.Millisecond}, full},
