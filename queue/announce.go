@@ -141,6 +141,7 @@ func (w *Worker) publishAnnouncements() {
 	}
 	if hello {
 		w.say(verbBeat, p) // before the snapshot: owners drop updates of a worker they do not know
+		w.greeting.Do(func() { close(w.announced) })
 	}
 	for _, u := range updates {
 		w.say(verbDirectory, u)

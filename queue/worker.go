@@ -83,6 +83,8 @@ type Worker struct {
 	closing sync.Once
 
 	announceNow chan struct{}
+	announced   chan struct{} // closed by the first hello
+	greeting    sync.Once     // closes it
 	back        chan struct{} // holds one token when the connection is a new one
 	saying      sync.Mutex    // taken before mu
 
@@ -114,6 +116,7 @@ func NewWorker(ctx context.Context, nc *nats.Conn, cfg WorkerConfig, handle Hand
 		nc:            nc,
 		handle:        handle,
 		announceNow:   make(chan struct{}, 1),
+		announced:     make(chan struct{}),
 		back:          make(chan struct{}, 1),
 		quiet:         make(chan struct{}),
 		tasks:         make(map[*Task]struct{}),
@@ -166,6 +169,9 @@ func (w *Worker) subscribe(subject string, handler nats.MsgHandler) error {
 
 // ID is the worker's name with a suffix of this start.
 func (w *Worker) ID() string { return w.id }
+
+// Announced is closed once the worker has said hello, which it cannot before the broker is reached.
+func (w *Worker) Announced() <-chan struct{} { return w.announced }
 
 // onOrder takes what owners tell this worker.
 func (w *Worker) onOrder(m *nats.Msg) {

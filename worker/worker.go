@@ -45,11 +45,11 @@ type Worker struct {
 	suspect atomic.Bool   // the upstream did not take the account
 
 	stop     context.CancelFunc
-	watching sync.WaitGroup // the goroutine of watch
+	watching sync.WaitGroup // the goroutines of watch and sayWhenThere
 }
 
-// Open checks the CLI, joins the queue over nc and takes jobs. The connection stays
-// the caller's to close, after Close.
+// Open checks the CLI, joins the queue over nc and takes jobs, as soon as the broker is
+// reached. The connection stays the caller's to close, after Close.
 func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*Worker, error) {
 	identity, err := session.Probe(ctx, cfg.Session)
 	if err != nil {
@@ -82,9 +82,28 @@ func Open(ctx context.Context, nc *nats.Conn, cfg Config, log zerolog.Logger) (*
 	w.stop = stop
 	w.meet(identity)
 	w.watching.Go(func() { w.watch(watch, cfg) })
-	log.Info().Str("worker", w.queue.ID()).Str("cli", identity.Version).Str("account", string(identity.Account)).
-		Int("slots", cfg.Slots).Strs("pools", cfg.Pools).Msg("worker takes jobs")
+	there := make(chan struct{})
+	w.watching.Go(func() {
+		defer close(there)
+		w.sayWhenThere(watch, identity, cfg)
+	})
+	if nc.IsConnected() {
+		select {
+		case <-there:
+		case <-ctx.Done():
+		}
+	}
 	return w, nil
+}
+
+// sayWhenThere tells that the worker takes jobs, which it does not while nobody knows it.
+func (w *Worker) sayWhenThere(ctx context.Context, identity session.Identity, cfg Config) {
+	select {
+	case <-w.queue.Announced():
+		w.log.Info().Str("worker", w.queue.ID()).Str("cli", identity.Version).Str("account", string(identity.Account)).
+			Int("slots", cfg.Slots).Strs("pools", cfg.Pools).Msg("worker takes jobs")
+	case <-ctx.Done():
+	}
 }
 
 // ID is the worker's id in the roster.

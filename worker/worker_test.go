@@ -324,3 +324,55 @@ func TestADrainingWorkerFinishesItsTurn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An operator waits for that line, and starts the next worker then.
+func TestAWorkerTakesJobsOnceTheBrokerIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	place := queue.BrokerConfig{Listen: "127.0.0.1:0", StoreDir: filepath.Join(dir, "nats"), TokenFile: filepath.Join(dir, "token")}
+	b, err := queue.OpenBroker(t.Context(), place, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := b.ClientURL()
+	place.Listen = b.Addr().String()
+	b.Close()
+	nc, err := queue.Dial(url, queue.DialOptions{Name: "worker", TokenFile: place.TokenFile, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	path, env := claudetest.Command()
+	logged := make(lines, 1000)
+	w, err := worker.Open(t.Context(), nc, worker.Config{Name: "w", Pools: []string{"default"},
+		Session: session.Config{Path: path, Cwd: "/", Env: append(env, "GORACE=atexit_sleep_ms=0"), MaxSessions: 1, StartTimeout: time.Minute}}, zerolog.New(logged))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for len(logged) > 0 {
+		if line := <-logged; strings.Contains(line, "takes jobs") {
+			t.Errorf("without a broker it says %s", line)
+		}
+	}
+	if b, err = queue.OpenBroker(t.Context(), place, zerolog.Nop()); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	late := time.After(time.Minute)
+	for said := ""; !strings.Contains(said, `"message":"worker takes jobs"`); {
+		select {
+		case said = <-logged:
+		case <-late:
+			t.Fatal("it never takes jobs")
+		}
+	}
+}
+
+// lines is a log, line by line.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}

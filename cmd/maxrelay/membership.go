@@ -89,6 +89,9 @@ func (p *program) dialBroker() (nc *nats.Conn, err error) {
 	return queue.Dial(url, opts)
 }
 
+// addressOf is where a connection looks for the broker, without a credential.
+func addressOf(nc *nats.Conn) string { return strings.Join(nc.Opts.Servers, ",") }
+
 // brokerAddress is where the server at nats.url is, or the broker of the node on this machine.
 func (p *program) brokerAddress() (url string, opts queue.DialOptions, err error) {
 	n := p.cfg.NATS

@@ -179,7 +179,7 @@ func workerNode(ctx context.Context, p *program) error {
 	}
 	p.opened("connection", func(context.Context) { nc.Close() })
 	if !nc.IsConnected() {
-		p.log.Warn().Str("address", nc.Opts.Url).Msg("the broker cannot be reached, trying again until it can")
+		p.log.Warn().Str("address", addressOf(nc)).Msg("the broker cannot be reached, trying again until it can")
 	}
 	p.opened("worker", p.closeWorker)
 	return p.openWorker(ctx, nc)
