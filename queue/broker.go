@@ -100,24 +100,9 @@ func OpenBroker(ctx context.Context, cfg BrokerConfig, log zerolog.Logger) (*Bro
 	return b, nil
 }
 
-// reach makes one throw-away connection: a wrong address or credential is an error at the start, not a log line later.
-func (b *Broker) reach(ctx context.Context) error {
-	nc, err := dial(b.cfg.URL, DialOptions{Name: "probe", Credentials: b.cfg.Credentials}, nats.RetryOnFailedConnect(false))
-	if err != nil {
-		return fmt.Errorf("reaching the broker: %w", err)
-	}
-	defer nc.Close()
-	ctx, cancel := context.WithTimeout(ctx, readyWait)
-	defer cancel()
-	if err := nc.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("reaching the NATS server: %w", err)
-	}
-	return nil
-}
-
 func (b *Broker) embed(ctx context.Context) error {
 	if err := os.MkdirAll(b.cfg.StoreDir, 0o700); err != nil {
-		return fmt.Errorf("creating the broker's store: %w", err)
+		return ofSetting("store", fmt.Errorf("creating the broker's store: %w", err))
 	}
 	opts, err := b.options()
 	if err != nil {
@@ -126,7 +111,7 @@ func (b *Broker) embed(ctx context.Context) error {
 	var token string
 	if b.cfg.TokenFile != "" {
 		if token, err = loadSecret(b.cfg.TokenFile, rand.Text()); err != nil {
-			return err
+			return ofSetting("token_file", err)
 		}
 	}
 	b.secret = rand.Text()
@@ -174,7 +159,7 @@ func (b *Broker) options() (*server.Options, error) {
 	machine, _ := os.Hostname() // a machine without a name still gets one for its server
 	name, err := claimStore(b.cfg.StoreDir, b.cfg.Cluster.Name, machine)
 	if err != nil {
-		return nil, err
+		return nil, ofSetting("store", err)
 	}
 	opts := &server.Options{
 		ServerName:            name,

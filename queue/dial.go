@@ -39,6 +39,9 @@ func dial(url string, opts DialOptions, more ...nats.Option) (*nats.Conn, error)
 	all := connOptions(opts.Name, opts.Log)
 	switch {
 	case opts.Credentials != "":
+		if err := checkReadable(opts.Credentials); err != nil {
+			return nil, ofSetting("credentials", err)
+		}
 		all = append(all, nats.UserCredentials(opts.Credentials))
 	case opts.Token != "":
 		all = append(all, nats.Token(opts.Token))

@@ -81,13 +81,14 @@ func Join(ctx context.Context, i Invitation) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, fmt.Errorf("making a key: %w", err)
 	}
-	nc, err := nats.Connect(tlsURLs(i.URLs), nats.Name("join-"+i.Name), nats.Secure(i.Anchor.Client()), nats.Timeout(joinWait),
+	t := &trial{timeout: joinWait}
+	nc, err := nats.Connect(tlsURLs(i.URLs), nats.SetCustomDialer(t), nats.Name("join-"+i.Name), nats.Secure(i.Anchor.Client()), nats.Timeout(joinWait),
 		nats.UserInfo(joinPrefix+i.Name, i.Secret), nats.CustomInboxPrefix(invitedInbox(i.Name)), nats.NoReconnect())
 	if errors.Is(err, nats.ErrAuthorization) {
 		return Credentials{}, errors.New("the invitation was used, has expired or was revoked: make another with `maxrelay worker add`")
 	}
 	if err != nil {
-		return Credentials{}, fmt.Errorf("reaching %s: %w", strings.Join(i.URLs, ", "), err)
+		return Credentials{}, fmt.Errorf("reaching %s: %w", strings.Join(i.URLs, ", "), t.explain(err))
 	}
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(ctx, joinWait)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -26,6 +27,14 @@ func (t TLSConfig) validate() error {
 		return errors.New("broker: a certificate and its key go together")
 	}
 	return nil
+}
+
+// blamed is the setting of the file that could not be read. Two files that are no pair are the certificate's.
+func (t TLSConfig) blamed(err error) string {
+	if file, ok := errors.AsType[*fs.PathError](err); ok && file.Path == t.Key {
+		return "tls.key"
+	}
+	return "tls.cert"
 }
 
 const (
@@ -74,7 +83,7 @@ func (b *Broker) secure(opts *server.Options, open bool) error {
 	b.anchor = authority.Anchor()
 	if b.cfg.TLS.Cert != "" {
 		if own, err = trust.OpenOwn(b.cfg.TLS.Cert, b.cfg.TLS.Key); err != nil {
-			return err
+			return ofSetting(b.cfg.TLS.blamed(err), err)
 		}
 		b.anchor = own.Anchor()
 	}

@@ -300,7 +300,7 @@ func TestARevokedWorkerIsOutAtOnce(t *testing.T) {
 		nc.Close()
 		t.Error("it came in again")
 	}
-	if err := r.Revoke(testContext(t), "w"); !errors.Is(err, ErrUnknownMember) {
+	if err := r.Revoke(testContext(t), "w"); !errors.Is(err, ErrMemberRevoked) {
 		t.Errorf("revoked again: %v", err)
 	}
 	if _, err := r.join("w", "", publicKey(t, c)); err == nil {

@@ -17,16 +17,12 @@ import (
 
 // DialMember connects a joined worker under an id of NewWorkerID. Like Dial it keeps trying for ever.
 func DialMember(c Credentials, id string, log zerolog.Logger) (*nats.Conn, error) {
-	key, err := nkeys.FromSeed([]byte(c.Seed))
+	proof, err := c.prove()
 	if err != nil {
-		return nil, errBrokenKey
-	}
-	public, err := key.PublicKey()
-	if err != nil {
-		return nil, errBrokenKey
+		return nil, err
 	}
 	r := &refusals{log: log}
-	all := append(connOptions(id, log), nats.CustomInboxPrefix(memberInbox(id)), nats.Nkey(public, key.Sign), nats.Secure(r.hear(c.Anchor.Client())),
+	all := append(connOptions(id, log), nats.CustomInboxPrefix(memberInbox(id)), proof, nats.Secure(r.hear(c.Anchor.Client())),
 		nats.CustomReconnectDelay(r.pause), nats.ReconnectHandler(func(*nats.Conn) {
 			r.forget()
 			logBack(log, id)
@@ -44,6 +40,19 @@ func DialMember(c Credentials, id string, log zerolog.Logger) (*nats.Conn, error
 		return nil, fmt.Errorf("connecting to the broker: %w", err)
 	}
 	return nc, nil
+}
+
+// prove signs what a node asks to have signed, with the worker's key.
+func (c Credentials) prove() (nats.Option, error) {
+	key, err := nkeys.FromSeed([]byte(c.Seed))
+	if err != nil {
+		return nil, errBrokenKey
+	}
+	public, err := key.PublicKey()
+	if err != nil {
+		return nil, errBrokenKey
+	}
+	return nats.Nkey(public, key.Sign), nil
 }
 
 var (

@@ -40,6 +40,7 @@ const (
 var (
 	ErrMemberExists  = errors.New("there is a worker of this name: revoke it first, or give the new one another name")
 	ErrUnknownMember = errors.New("there is no such worker")
+	ErrMemberRevoked = errors.New("the worker is revoked already")
 	ErrUnreachable   = errors.New("other machines cannot reach this node's broker: have it listen at another address than its own machine's, or say where it is reached")
 )
 
@@ -202,7 +203,7 @@ func (r *Registry) Revoke(ctx context.Context, name string) error {
 	case err != nil:
 		return err
 	case !m.Revoked.IsZero():
-		return ErrUnknownMember
+		return ErrMemberRevoked
 	}
 	m.Key, m.Invite, m.Invited, m.Revoked = "", nil, time.Time{}, time.Now().UTC()
 	if revision, err = r.kv.Update(ctx, name, encode(m), revision); err != nil {

@@ -68,7 +68,7 @@ func (l *serverLog) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
-		l.err = errors.New(line)
+		l.err = ofListener(format, errors.New(line))
 	}
 }
 
@@ -76,4 +76,15 @@ func (l *serverLog) fatal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
+}
+
+// ofListener says which address could not be had, by the server's words (nats-server 2.15.2).
+func ofListener(format string, err error) error {
+	switch {
+	case strings.HasPrefix(format, "Error listening on port"):
+		return ofSetting("listen", err)
+	case strings.HasPrefix(format, "Error listening on router port"):
+		return ofSetting("cluster.listen", err)
+	}
+	return err
 }

@@ -150,7 +150,7 @@ var errNobodyJoins = errors.New("workers join the built-in broker only: who may 
 
 // isMemberAnswer tells an answer of the registry from a failure of the broker.
 func isMemberAnswer(err error) bool {
-	answers := []error{queue.ErrMemberExists, queue.ErrUnknownMember, queue.ErrUnreachable, errNobodyJoins}
+	answers := []error{queue.ErrMemberExists, queue.ErrUnknownMember, queue.ErrMemberRevoked, queue.ErrUnreachable, errNobodyJoins}
 	return slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) })
 }
 
@@ -165,7 +165,9 @@ func failureOfMember(err error) failure {
 	f := failure{status: http.StatusConflict, kind: "conflict_error", code: "conflict", message: err.Error()}
 	switch {
 	case errors.Is(err, queue.ErrUnknownMember):
-		return failure{status: http.StatusNotFound, code: "not_found", message: "there is no worker of this name that has joined or may"}
+		return failure{status: http.StatusNotFound, code: "not_found", message: "there is no such worker: none of this name has joined or may"}
+	case errors.Is(err, queue.ErrMemberRevoked):
+		return failure{status: http.StatusNotFound, code: "not_found", message: err.Error()}
 	case errors.Is(err, queue.ErrUnreachable):
 		f.message = "other machines cannot reach this node's broker: set nats.listen to an address that they reach, like 0.0.0.0:4222, and nats.advertise to what they call it"
 	}

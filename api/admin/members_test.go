@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,11 @@ func TestAWorkerIsInvitedAndRevoked(t *testing.T) {
 	events := n.audit()
 	if len(events) != 4 || events[0]["action"] != "revoke" || events[1]["action"] != "invite" || events[1]["worker_id"] != "box2" {
 		t.Errorf("written down: %v", events)
+	}
+	for name, want := range map[string]string{"box2": "revoked already", "nosuch": "no such worker"} {
+		if status, answer := n.ask(http.MethodDelete, "/admin/workers/"+name, ""); status != http.StatusNotFound || !strings.Contains(fmt.Sprint(answer), want) {
+			t.Errorf("%s revoked: %d %v", name, status, answer)
+		}
 	}
 	if strings.Contains(n.log.String(), token) || strings.Contains(n.log.String(), i.Secret) {
 		t.Error("the log has the invitation")

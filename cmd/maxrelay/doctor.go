@@ -15,21 +15,25 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"maxrelay/queue"
 	"maxrelay/session"
 	"maxrelay/session/selftest"
 )
 
 func doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "doctor", Short: "Check this machine: CLI, sign-in, isolation, ports, folders", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := LoadConfig(c.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
-			return doctor(c.Context(), cfg, c.OutOrStdout())
+			api, _ := c.Flags().GetBool("api") // of a flag that is there
+			return doctor(c.Context(), cfg, api, c.OutOrStdout())
 		},
 	}
+	c.Flags().Bool("api", false, "this machine runs `maxrelay api`, no worker: it need not be signed in")
+	return c
 }
 
 // errUnwell is the doctor's exit: what is wrong has been said line by line.
@@ -38,6 +42,7 @@ var errUnwell = errors.New("something has to be mended first")
 // findings are a doctor's lines.
 type findings struct {
 	out  io.Writer
+	api  bool // the machine has no worker
 	sick bool
 }
 
@@ -50,6 +55,15 @@ func (f *findings) bad(format string, args ...any) {
 	fmt.Fprintf(f.out, "FAIL  "+format+"\n", args...)
 }
 
+// badWorker is no fault of a machine without one.
+func (f *findings) badWorker(format string, args ...any) {
+	if f.api {
+		f.note(format+" (only a worker needs it)", args...)
+		return
+	}
+	f.bad(format, args...)
+}
+
 func (f *findings) check(name string, err error) {
 	if err != nil {
 		f.bad("%s: %v", name, err)
@@ -59,8 +73,8 @@ func (f *findings) check(name string, err error) {
 }
 
 // doctor says what is well and what is not, and fails if anything is not.
-func doctor(ctx context.Context, cfg Config, out io.Writer) error {
-	f := &findings{out: out}
+func doctor(ctx context.Context, cfg Config, api bool, out io.Writer) error {
+	f := &findings{out: out, api: api}
 	f.check("data folder "+cfg.DataDir+" is writable", writable(cfg.DataDir))
 	if file := cfg.Stats.File; file != "" {
 		f.check("folder of usage file "+file+" is writable", writable(filepath.Dir(file)))
@@ -75,6 +89,9 @@ func doctor(ctx context.Context, cfg Config, out io.Writer) error {
 	}
 	if cfg.NATS.URL == "" && cfg.NATS.Listen != "" {
 		f.check("broker address is free", free(cfg.NATS.Listen))
+	}
+	if c := cfg.NATS.Cluster; c.on() {
+		f.check("cluster address is free", free(c.Listen))
 	}
 	f.examineCLI(ctx, f.examineMembership(cfg))
 	if f.sick {
@@ -91,6 +108,7 @@ func (f *findings) examineMembership(cfg Config) Config {
 		f.bad("%v", err)
 	case m.id != "":
 		f.ok("joined %s as %s, for pool %s", strings.Join(c.URLs, ", "), c.Name, strings.Join(c.Pools, " and "))
+		f.check("the node admits this worker", queue.TryMember(c))
 	}
 	return m.applied(cfg)
 }
@@ -103,12 +121,12 @@ func (f *findings) examineCLI(ctx context.Context, cfg Config) {
 	}
 	path, err := exec.LookPath(wc.Session.Path)
 	if err != nil {
-		f.bad("claude CLI: %v; install it with `npm install -g @anthropic-ai/claude-code`, or set worker.cli.path", err)
+		f.badWorker("claude CLI: %v; install it with `npm install -g @anthropic-ai/claude-code`, or set worker.cli.path", err)
 		return
 	}
 	id, err := session.Probe(ctx, wc.Session)
 	if err != nil {
-		f.bad("claude CLI %s: %v", path, err)
+		f.badWorker("claude CLI %s: %v", path, err)
 		return
 	}
 	f.ok("claude CLI %s, version %s", path, id.Version)
@@ -119,7 +137,7 @@ func (f *findings) examineCLI(ctx context.Context, cfg Config) {
 		f.ok("signed in (%s)", id.Account)
 		f.examineAccount(cfg, id.Account)
 	} else {
-		f.bad("not signed in: run `claude` here and log in, or give the worker an API key; see README, \"Terms\"")
+		f.badWorker("not signed in: run `claude` here and log in, or give the worker an API key; see README, \"Terms\"")
 	}
 	f.note("%d turns at a time, at most %d sessions", wc.Slots, wc.Session.MaxSessions)
 	f.examineFiles(mostFiles(), wc.Session.MaxSessions)

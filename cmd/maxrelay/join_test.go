@@ -113,6 +113,9 @@ func TestAWorkerJoinsAndIsRevoked(t *testing.T) {
 	node = s.start("api", servesHTTP, scriptedCLI, "api")
 	s.mustKnow(worker.id)
 	s.mustBeAnswered(node.url, "far")
+	if _, stderr, err := s.shell("api", nil, "worker", "--set", "data_dir="+machine, "--set", "nats.listen="); err == nil || !strings.Contains(stderr, machine+" is in use by another maxrelay") {
+		t.Errorf("a second one of the same credentials: %q, %v", stderr, err)
+	}
 	worker.stop()
 	worker = start()
 	s.mustBeAnswered(node.url, "far")
@@ -128,10 +131,13 @@ func TestAWorkerJoinsAndIsRevoked(t *testing.T) {
 	if state := s.memberState("far"); state != "revoked" {
 		t.Errorf("afterwards it is %s", state)
 	}
+	if _, stderr, err := s.shell("api", nil, "worker", "revoke", "far", "--url", node.url); err == nil || !strings.Contains(stderr, "revoked already") {
+		t.Errorf("revoked again: %q, %v", stderr, err)
+	}
 	if list := s.workerList(); strings.Contains(list, worker.id) {
 		t.Errorf("it is still there:\n%s", list)
 	}
-	if _, stderr, err := s.shell("api", nil, "worker", "revoke", "nobody", "--url", node.url); err == nil || !strings.Contains(stderr, "no worker of this name") {
+	if _, stderr, err := s.shell("api", nil, "worker", "revoke", "nobody", "--url", node.url); err == nil || !strings.Contains(stderr, "no such worker") {
 		t.Errorf("revoking nobody: %q, %v", stderr, err)
 	}
 	i, err := queue.ParseInvitation(invitation)

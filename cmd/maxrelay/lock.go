@@ -11,10 +11,16 @@ import (
 
 var errInUse = errors.New("is in use by another maxrelay")
 
-// lockFolder keeps a second program out of a broker's folder: two servers on one store
+// Locks in a data folder. A node and a worker share one.
+const (
+	nodeLock   = "lock"
+	workerLock = "worker.lock" // of a worker that has joined: two with one key are two of one name
+)
+
+// lockFolder keeps a second program of its kind out of a folder: two servers on one store
 // lose what they write. The lock goes with the process, however that ends.
-func lockFolder(dir string) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+func lockFolder(dir, name string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 
 func addWorkerCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "add NAME", Short: "Invite a worker on another machine; the invitation is printed this once", Args: cobra.ExactArgs(1),
+		Use: "add NAME", Short: "Invite a worker on another machine; the invitation is printed this once", Args: oneWorker,
 		Long: "Invite a worker on another machine.\n\n" +
 			"The invitation is printed this once, and good for one `maxrelay worker join` within an hour. NAME is what the worker is called.",
 	}
@@ -32,9 +33,35 @@ func addWorkerCommand() *cobra.Command {
 		if days := c.Flag("expires-in-days"); days.Changed {
 			body["expires_in_days"] = json.RawMessage(days.Value.String())
 		}
-		return m.ask(c.Context(), http.MethodPost, workersPath, body)
+		former, err := m.invited(c.Context(), args[0])
+		if err != nil {
+			return nil, err
+		}
+		answer, err := m.ask(c.Context(), http.MethodPost, workersPath, body)
+		if err == nil && former {
+			fmt.Fprintf(c.ErrOrStderr(), "%s was invited before: the former invitation is void.\n", args[0])
+		}
+		return answer, err
 	}, showInvitation)
 	return c
+}
+
+// oneWorker is the argument of what is done to one.
+func oneWorker(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("NAME is missing: which worker, as in `%s box2`", c.CommandPath())
+	}
+	return cobra.ExactArgs(1)(c, args)
+}
+
+// invited tells whether a worker has an invitation that can be used.
+func (m *manager) invited(ctx context.Context, name string) (bool, error) {
+	answer, err := m.ask(ctx, http.MethodGet, workersPath, nil)
+	if err != nil {
+		return false, err
+	}
+	all, err := readMembers(answer)
+	return slices.ContainsFunc(all, func(m shownMember) bool { return m.Name == name && m.State == string(queue.MemberInvited) }), err
 }
 
 func showInvitation(c *cobra.Command, answer []byte) error {
@@ -52,7 +79,7 @@ func showInvitation(c *cobra.Command, answer []byte) error {
 }
 
 func revokeWorkerCommand() *cobra.Command {
-	return &cobra.Command{Use: "revoke NAME", Short: "Admit a worker no more; what it runs moves to others", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "revoke NAME", Short: "Admit a worker no more; what it runs moves to others", Args: oneWorker,
 		RunE: managing(func(c *cobra.Command, m *manager, args []string) ([]byte, error) {
 			return m.ask(c.Context(), http.MethodDelete, workersPath+"/"+url.PathEscape(args[0]), nil)
 		}, showMessage)}
@@ -60,23 +87,42 @@ func revokeWorkerCommand() *cobra.Command {
 
 // shownMember is a worker that may join, or has, as the management API shows it.
 type shownMember struct {
-	Name      string     `json:"name"`
-	State     string     `json:"state"`
-	Pools     []string   `json:"pools"`
-	AddedAt   *time.Time `json:"added_at"`
-	JoinedAt  *time.Time `json:"joined_at"`
-	ExpiresAt *time.Time `json:"expires_at"`
+	Name         string     `json:"name"`
+	State        string     `json:"state"`
+	Pools        []string   `json:"pools"`
+	AddedAt      *time.Time `json:"added_at"`
+	InvitedUntil *time.Time `json:"invited_until"`
+	JoinedAt     *time.Time `json:"joined_at"`
+	ExpiresAt    *time.Time `json:"expires_at"`
+	RevokedAt    *time.Time `json:"revoked_at"`
+}
+
+// ends is until when it is admitted, its invitation can be used, or since when neither holds.
+func (m shownMember) ends() string {
+	switch {
+	case m.RevokedAt != nil:
+		return "revoked " + when(m.RevokedAt, "")
+	case m.InvitedUntil != nil:
+		return "invitation " + when(m.InvitedUntil, "")
+	}
+	return when(m.ExpiresAt, "never")
+}
+
+func readMembers(answer []byte) ([]shownMember, error) {
+	var all struct{ Members []shownMember }
+	err := json.Unmarshal(answer, &all)
+	return all.Members, err
 }
 
 // showMembers shows nothing where nobody was ever invited.
 func showMembers(c *cobra.Command, answer []byte) error {
-	var all struct{ Members []shownMember }
-	if err := json.Unmarshal(answer, &all); err != nil || len(all.Members) == 0 {
+	all, err := readMembers(answer)
+	if err != nil || len(all) == 0 {
 		return err
 	}
 	rows := [][]string{{"MEMBER", "STATE", "POOLS", "ADDED", "JOINED", "EXPIRES"}}
-	for _, m := range all.Members {
-		rows = append(rows, []string{m.Name, m.State, strings.Join(m.Pools, ","), when(m.AddedAt, ""), when(m.JoinedAt, "never"), when(m.ExpiresAt, "never")})
+	for _, m := range all {
+		rows = append(rows, []string{m.Name, m.State, strings.Join(m.Pools, ","), when(m.AddedAt, ""), when(m.JoinedAt, "never"), m.ends()})
 	}
 	fmt.Fprintln(c.OutOrStdout())
 	table(c.OutOrStdout(), rows)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -79,6 +80,11 @@ func (p *program) dialBroker() (nc *nats.Conn, err error) {
 		return nil, err
 	}
 	if c := p.joined.credentials; p.joined.id != "" {
+		unlock, err := lockFolder(p.cfg.DataDir, workerLock)
+		if err != nil {
+			return nil, fmt.Errorf("data_dir: %w", err)
+		}
+		p.opened("worker's folder", func(context.Context) { unlock() })
 		p.log.Info().Str("name", c.Name).Strs("pools", c.Pools).Strs("nodes", c.URLs).Msg("this worker has joined")
 		return queue.DialMember(c, p.joined.id, p.log)
 	}
@@ -86,7 +92,8 @@ func (p *program) dialBroker() (nc *nats.Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return queue.Dial(url, opts)
+	nc, err = queue.Dial(url, opts)
+	return nc, bySetting(err)
 }
 
 // addressOf is where a connection looks for the broker, without a credential.

@@ -191,7 +191,7 @@ func (p *program) openBroker(ctx context.Context) (err error) {
 	}
 	n := p.cfg.NATS
 	if n.URL == "" {
-		unlock, err := lockFolder(p.cfg.DataDir)
+		unlock, err := lockFolder(p.cfg.DataDir, nodeLock)
 		if err != nil {
 			return fmt.Errorf("data_dir: %w", err)
 		}
@@ -204,13 +204,21 @@ func (p *program) openBroker(ctx context.Context) (err error) {
 	}
 	p.broker, err = queue.OpenBroker(ctx, cfg, p.log)
 	if err != nil {
-		return err
+		return bySetting(err)
 	}
 	p.opened("broker", func(context.Context) { p.broker.Close() })
 	if addr := p.broker.Addr(); addr != nil {
 		p.log.Info().Stringer("address", addr).Msg("broker listens for workers")
 	}
 	return nil
+}
+
+// bySetting names the setting that an error of the broker is about.
+func bySetting(err error) error {
+	if s, ok := errors.AsType[*queue.SettingError](err); ok {
+		return fmt.Errorf("nats.%s: %w", s.Setting, err)
+	}
+	return err
 }
 
 func (p *program) connect(name string) (*nats.Conn, error) {

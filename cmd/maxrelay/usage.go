@@ -49,7 +49,7 @@ func (p *program) lockUsage() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	unlock, err := lockFolder(dir)
+	unlock, err := lockFolder(dir, nodeLock)
 	if err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}

@@ -35,7 +35,7 @@ func listWorkersCommand() *cobra.Command {
 
 func drainWorkerCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "drain NAME", Short: "Give a worker no more requests, and wait until those that it runs are over", Args: cobra.ExactArgs(1),
+		Use: "drain NAME", Short: "Give a worker no more requests, and wait until those that it runs are over", Args: oneWorker,
 		Long: "Give a worker no more requests, and wait until those that it runs are over.\n\n" +
 			"NAME is a worker's name or its id. It then does nothing until it is stopped, or told to resume.",
 	}
@@ -63,7 +63,7 @@ func showDrained(c *cobra.Command, answer []byte) error {
 }
 
 func resumeWorkerCommand() *cobra.Command {
-	return &cobra.Command{Use: "resume NAME", Short: "Give a worker requests again that was drained, or rests", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "resume NAME", Short: "Give a worker requests again that was drained, or rests", Args: oneWorker,
 		RunE: managing(func(c *cobra.Command, m *manager, args []string) ([]byte, error) {
 			w, err := m.worker(c.Context(), args[0])
 			if err != nil {
