@@ -1,11 +1,23 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"maxrelay/queue"
 )
+
+func TestAnErrorOfTheBrokerBeginsWithItsKey(t *testing.T) {
+	if err := bySetting(&queue.SettingError{Setting: "cluster.listen", Err: errors.New("taken")}); err.Error() != "nats.cluster.listen: taken" {
+		t.Errorf("got %q", err)
+	}
+	if plain := errors.New("plain"); bySetting(plain) != plain {
+		t.Error("another error was changed")
+	}
+}
 
 func TestSettingsWithoutEffectAreNamedAtTheStart(t *testing.T) {
 	const nodes = "routes: [a:1, b:1], secret: a-secret-of-thirty-two-characters"
