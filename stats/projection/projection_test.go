@@ -278,6 +278,6 @@ func TestANodeThatIsKilledLosesAndDoublesNothing(t *testing.T) {
 		_ = node.Wait() // says that it was killed
 	}
 	p := open(t, dir, b.nc)
-	p.caughtUpTo(t, b.settle(t).Last)
+	p.caughtUpTo(t, b.extent(t).Last)
 	p.mustHave(t, events(0, all))
 }
