@@ -154,17 +154,23 @@ func TestTwoOfThreeNodesStartWithoutTheThird(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 
-	done, err := startCluster(t, configs[2:])[0].Turn(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	done()
+	takeTurn(t, nodes[0]) // which cannot spread them yet
+	takeTurn(t, startCluster(t, configs[2:])[0])
 	eventually(t, "all streams to be on three nodes", func() bool {
 		return copies(t, o, jobsStream) == 3 && copies(t, o, "KV_"+marksBucket) == 3 && copies(t, o, "KV_"+turnBucket) == 3
 	})
 	if r := read(t, submit(t, o, job("again"))); r.text != "again" || r.err != nil {
 		t.Errorf("got %+v", r)
 	}
+}
+
+func takeTurn(t *testing.T, b *Broker) {
+	t.Helper()
+	done, err := b.Turn(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
 }
 
 // copies is how many nodes keep a stream, 0 while nobody says.

@@ -77,7 +77,9 @@ func (b *Broker) spread(ctx context.Context, js jetstream.JetStream) error {
 			continue // what is written later has one copy for good (nats-server 2.15.2): who made it carries it over
 		}
 		cfg.Replicas = b.cfg.Replicas
-		if _, err := js.UpdateStream(ctx, cfg); err != nil {
+		if _, err := js.UpdateStream(ctx, cfg); tooFewNodes(err) {
+			continue // the one that is missing spreads it when it starts
+		} else if err != nil {
 			return fmt.Errorf("spreading stream %s: %w", name, err)
 		}
 		b.log.Info().Str("stream", name).Int("replicas", cfg.Replicas).Msg("a stream is spread over the cluster")
