@@ -346,15 +346,15 @@ func TestACancelledAttemptThatSaysNothingEnds(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	o := startOwner(t, b, OwnerConfig{QueueTimeout: 300 * time.Millisecond})
+	o := startOwner(t, b, OwnerConfig{QueueTimeout: time.Second})
 	g := newGated()
 	startWorker(t, b, WorkerConfig{Slots: 1}, g.handle)
 	awaitWorkers(t, o, 1)
 	j := job("")
-	j.Deadline = time.Now().Add(time.Second)
+	j.Deadline = time.Now().Add(3 * time.Second)
 	running := submit(t, o, j)
 	task := receive(t, "the task", g.started)
-	if left := time.Until(task.Deadline); left <= 0 || left > time.Second {
+	if left := time.Until(task.Deadline); left <= 0 || left > 3*time.Second {
 		t.Errorf("the task has %v left", left)
 	}
 	if r := read(t, submit(t, o, job(""))); !errors.Is(r.err, ErrDeadline) {
