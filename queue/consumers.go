@@ -11,6 +11,10 @@ import (
 const (
 	tendWait  = 5 * time.Second
 	tendRetry = time.Second
+
+	// streamLook is how long it takes at most to notice that somebody else made the stream anew, as another node of a
+	// cluster does while it starts: a ticket in the new one is of use to nobody until its consumers are there.
+	streamLook = 5 * time.Second
 )
 
 // kickConsumers makes tendConsumers look.
@@ -27,12 +31,18 @@ func (o *Owner) tendConsumers() {
 	t := tender{o: o, pools: make(map[string]bool), workers: make(map[string]bool)}
 	retry := time.NewTimer(0)
 	defer retry.Stop()
+	look := time.NewTicker(streamLook)
+	defer look.Stop()
 	for {
 		select {
 		case <-o.ctx.Done():
 			return
 		case <-o.consumersNow:
 		case <-retry.C:
+		case <-look.C:
+			if !t.isAnew() {
+				continue
+			}
 		}
 		if !o.nc.IsConnected() {
 			continue // onConnected comes
@@ -111,6 +121,20 @@ func (t *tender) tendStream(ctx context.Context) error {
 		o.republishLocked()
 	}
 	return nil
+}
+
+// isAnew tells whether the stream is gone or another one than it was. When nobody says, others find out why.
+func (t *tender) isAnew() bool {
+	o := t.o
+	ctx, cancel := context.WithTimeout(o.ctx, tendRetry)
+	defer cancel()
+	stream, err := o.js.Stream(ctx, jobsStream)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !stream.CachedInfo().Created.Equal(o.created) {
+		o.recheck = true
+	}
+	return o.recheck
 }
 
 func (t *tender) tendAll(ctx context.Context) error {

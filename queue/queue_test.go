@@ -170,3 +170,23 @@ func isErrFull(err error) bool {
 	_, ok := errors.AsType[ErrQueueFull](err)
 	return ok
 }
+
+func TestAStreamThatSomebodyMadeAnewIsNoticed(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	o := startOwner(t, b, OwnerConfig{})
+	startWorker(t, b, WorkerConfig{}, echo)
+	awaitWorkers(t, o, 1)
+	if r := read(t, submit(t, o, job("before"))); r.text != "before" || r.err != nil {
+		t.Fatalf("got %+v", r)
+	}
+	if err := o.js.DeleteStream(testContext(t), jobsStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.js.CreateStream(testContext(t), jobsConfig(o.cfg)); err != nil {
+		t.Fatal(err)
+	}
+	if r := read(t, submit(t, o, job("after"))); r.text != "after" || r.err != nil {
+		t.Errorf("got %+v", r)
+	}
+}

@@ -34,8 +34,13 @@ func TestTwoOfThreeNodesServe(t *testing.T) {
 // mustServe asks a node until it answers.
 func mustServe(t *testing.T, node *proc) {
 	t.Helper()
-	eventually(t, node.name+" to answer", func() bool {
-		a, err := send(t.Context(), node.url, chatRequest{Messages: []message{{"user", "hello"}}}, nil)
+	var a answer
+	var err error
+	served := comesTrue(guard, func() bool {
+		a, err = send(t.Context(), node.url, chatRequest{Messages: []message{{"user", "hello"}}}, nil)
 		return err == nil && a.status == http.StatusOK && a.text != ""
 	})
+	if !served {
+		t.Fatalf("%s answers %+v, %v:\n%s", node.name, a, err, node.text())
+	}
 }
